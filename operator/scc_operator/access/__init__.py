@@ -1,0 +1,1 @@
+"""Who may `use` which SCC, and through which grant. Pure."""

@@ -1,0 +1,78 @@
+"""The status of an SCCBinding or ClusterSCCBinding."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from scc_operator.access.reconciliation import CONFLICTS
+from scc_operator.access.scc_bindings import Problem, SCCBinding, format_time
+
+_PROBLEMS_SHOWN = 10
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of a binding."""
+
+    granted: tuple[str, ...]
+    """The SCCs that its subjects may use through it now."""
+    problems: tuple[Problem, ...]
+    """Everything that keeps it from its full effect, failed writes included."""
+    pods: int
+    """The number of pods that run under one of these SCCs through it."""
+    now: datetime
+
+
+def status(binding: SCCBinding, outcome: Outcome) -> dict[str, Any]:
+    """The whole `status` to store: observedGeneration, conditions Conflict and Ready, sccs, pods.
+
+    A condition's lastTransitionTime changes only with its status, so equal outcomes give equal statuses.
+    """
+    conflicts = [problem for problem in outcome.problems if problem.code in CONFLICTS]
+    conditions = (
+        (
+            "Conflict",
+            bool(conflicts),
+            *_summary(conflicts, "NoConflict", "no foreign object has a name that is needed"),
+        ),
+        ("Ready", not outcome.problems, *_summary(outcome.problems, "Granted", _success(binding, outcome))),
+    )
+    return {
+        "observedGeneration": binding.generation,
+        "conditions": [
+            _condition(binding, outcome.now, kind, "True" if true else "False", reason, message)
+            for kind, true, reason, message in conditions
+        ],
+        "sccs": list(outcome.granted),
+        "pods": outcome.pods,
+    }
+
+
+def _summary(problems: Sequence[Problem], reason: str, message: str) -> tuple[str, str]:
+    """Reason and message of a condition: of the problems, or the given ones where there is none."""
+    if not problems:
+        return reason, message
+    texts = [problem.message for problem in problems[:_PROBLEMS_SHOWN]]
+    if len(problems) > _PROBLEMS_SHOWN:
+        texts.append(f"{len(problems) - _PROBLEMS_SHOWN} more")
+    return problems[0].code, "; ".join(texts)
+
+
+def _success(binding: SCCBinding, outcome: Outcome) -> str:
+    where = f"in namespace {binding.namespace}" if binding.namespace else "in all namespaces"
+    until = f" until {format_time(binding.expires_at)}" if binding.expires_at else ""
+    return f"{', '.join(outcome.granted)} may be used {where}{until}"
+
+
+def _condition(binding: SCCBinding, now: datetime, kind: str, value: str, reason: str, message: str) -> dict[str, Any]:
+    before = next((condition for condition in binding.conditions if condition.get("type") == kind), {})
+    unchanged = before.get("status") == value and before.get("lastTransitionTime")
+    return {
+        "type": kind,
+        "status": value,
+        "reason": reason,
+        "message": message,
+        "observedGeneration": binding.generation,
+        "lastTransitionTime": before["lastTransitionTime"] if unchanged else format_time(now),
+    }

@@ -1,0 +1,1 @@
+"""The audit: which SCC every running pod would match now."""

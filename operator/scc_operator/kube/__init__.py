@@ -1,0 +1,1 @@
+"""API access: the only room that talks to a kube-apiserver."""

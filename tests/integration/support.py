@@ -1,0 +1,204 @@
+"""What the integration tests share: a running operator, kubectl, and waiting for what must become true."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from scc_operator import names
+from tests.cluster import launcher
+
+ROOT = Path(__file__).parents[2]
+_T = TypeVar("_T")
+
+
+def eventually(check: Callable[[], _T], timeout: float = 15.0, pause: float = 0.1) -> _T:
+    """Call `check` until it returns something true without an AssertionError, and return that.
+
+    The last failure is raised when the time is over, so that a test tells what it saw and not just that it waited.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            result = check()
+        except (AssertionError, KeyError, IndexError) as error:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"still not so after {timeout} s: {error!r}") from error
+        else:
+            if result or time.monotonic() > deadline:
+                assert result, f"still {result!r} after {timeout} s"
+                return result
+        time.sleep(pause)
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl against the test cluster, as its administrator or as somebody else."""
+
+    kubeconfig: Path
+
+    def __call__(
+        self,
+        *args: str | Path,
+        input: str | None = None,  # noqa: A002 - as subprocess calls it
+        as_user: str | None = None,
+        as_groups: Iterable[str] = (),
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl; with `check` a failure raises with what it printed."""
+        command: list[str | Path] = [launcher.kubectl_path(), "--kubeconfig", self.kubeconfig, *args]
+        if as_user:
+            command += ["--as", as_user, *(f"--as-group={group}" for group in as_groups)]
+        done = subprocess.run(command, input=input, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(map(str, args))}: {done.stderr or done.stdout}")
+        return done
+
+    def apply(self, *objects: Mapping[str, Any], **options: Any) -> None:
+        """Apply objects given as plain data."""
+        self("apply", "-f", "-", input=yaml.safe_dump_all(objects), **options)
+
+    def json(self, *args: str) -> Any:
+        """`kubectl get … -o json`."""
+        return json.loads(self("get", *args, "-o", "json").stdout)
+
+    def annotations(self, kind: str, name: str, namespace: str | None = None) -> dict[str, str]:
+        """The annotations of an object."""
+        where = ["-n", namespace] if namespace else []
+        return self.json(kind, name, *where)["metadata"].get("annotations") or {}
+
+    def audit(self, pod: str, namespace: str) -> tuple[str | None, str | None, str | None]:
+        """SCC, verdict and reason as they stand on a pod."""
+        found = self.annotations("pod", pod, namespace)
+        return found.get(names.SCC_ANNOTATION), found.get(names.VERDICT), found.get(names.REASON)
+
+
+@dataclass
+class OperatorProcess:
+    """`kopf run` as a process of its own, as a user starts it."""
+
+    kubeconfig: Path
+    log: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> "OperatorProcess":
+        """Start it, and wait until it is ready."""
+        self.port = free_port()
+        settings = {"SCC_OPERATOR_HTTP_HOST": "127.0.0.1", "SCC_OPERATOR_HTTP_PORT": str(self.port)}
+        environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("SCC_OPERATOR_")},
+            "KUBECONFIG": str(self.kubeconfig),
+            **settings,
+            **self.environment,
+        }
+        command = [sys.executable, "-m", "kopf", "run", "-A", "--standalone", "-m", "scc_operator.app"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, timeout: float = 30.0) -> None:
+        """Wait for `/readyz`."""
+
+        def ready() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, f"the operator ended: {self.tail()}"
+            return self.http("/readyz")[0] == 200
+
+        eventually(ready, timeout)
+
+    def http(self, path: str) -> tuple[int, str]:
+        """GET a path of the operator's own server: status (0: no answer) and text."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of one series of `/metrics`; 0 where there is none."""
+        wanted = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        prefix = f"{name}{{{wanted}}} " if labels else f"{name} "
+        for line in self.http("/metrics")[1].splitlines():
+            if line.startswith(prefix):
+                return float(line.removeprefix(prefix))
+        return 0.0
+
+    def tail(self, lines: int = 30) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self, timeout: float = 20.0) -> int:
+        """End it as a kubelet does and return its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """End it as a power failure does."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            self.process.wait()
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def pod(name: str, namespace: str, *, container: Mapping[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """A Pod with one container; further arguments are fields of its spec."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"containers": [{"name": "main", "image": "registry.example/app", **(container or {})}], **spec},
+    }
+
+
+def scc(name: str, **fields: Any) -> dict[str, Any]:
+    """An SCC like `restricted-v2`, without the capabilities and seccomp of it, with some fields otherwise."""
+    return {
+        "apiVersion": f"{names.SECURITY_GROUP}/{names.SECURITY_VERSION}",
+        "kind": names.SCC_KIND,
+        "metadata": {"name": name},
+        "allowPrivilegedContainer": False,
+        "runAsUser": {"type": "MustRunAsRange"},
+        "seLinuxContext": {"type": "MustRunAs"},
+        "fsGroup": {"type": "RunAsAny"},
+        "supplementalGroups": {"type": "RunAsAny"},
+        "volumes": ["configMap", "downwardAPI", "emptyDir", "nfs", "persistentVolumeClaim", "projected", "secret"],
+        **fields,
+    }
+
+
+def binding(name: str, namespace: str, sccs: Iterable[str], *subjects: Mapping[str, str]) -> dict[str, Any]:
+    """An SCCBinding."""
+    return {
+        "apiVersion": f"{names.GROUP}/{names.VERSION}",
+        "kind": names.BINDING_KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"sccs": list(sccs), "subjects": list(subjects)},
+    }
