@@ -77,9 +77,8 @@ class _Set:
         self.cluster_roles = [f"{self.prefix}-cluster-role{number}" for number in range(12)]
         self.aggregated = [f"{self.prefix}-aggregated{number}" for number in range(2)]
         self.roles = [f"{self.prefix}-role{number}" for number in range(4)]
-        # Bound in places though nobody ever creates them, and one name that exists as Role and as ClusterRole.
-        self.roles.append(self.cluster_roles[0])
-        self.missing = f"{self.prefix}-missing"
+        self.roles.append(self.cluster_roles[0])  # one name is that of a ClusterRole and of Roles
+        self.missing = f"{self.prefix}-missing"  # bound in places, but there is no such role
 
     def objects(self) -> list[Object]:
         objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in self.namespaces]

@@ -60,6 +60,7 @@ COMPONENT_ARGS: dict[str, dict[str, str]] = {
     "kube-scheduler": _CLIENT_ARGS,
 }
 
+START_ATTEMPTS = 4
 READY_TIMEOUT = 90.0
 WATCH_INTERVAL = 1.0
 BEAT_INTERVAL = 30.0
@@ -478,11 +479,11 @@ class Cluster:
 
     def alive(self) -> bool:
         """Whether every component lives."""
-        return not self._dead()
+        return not self._dead(COMPONENTS)
 
-    def check(self) -> None:
+    def check(self, components: Collection[str] = COMPONENTS) -> None:
         """Raise with the end of the log of each component that is dead: nothing restarts them."""
-        if dead := self._dead():
+        if dead := self._dead(components):
             tails = "\n".join(f"--- {component}\n{self.log_tail(component)}" for component in dead)
             raise ClusterError(f"cluster {self.name}: not running: {', '.join(dead)}\n{tails}")
 
@@ -498,7 +499,7 @@ class Cluster:
     def create_nodes(self, count: int) -> None:
         """Bring the number of nodes to `count`, all ready; each takes 110 pods."""
         self._must_be_managed()
-        _kwokctl(self.name, "scale", "node", "--replicas", str(count))
+        _run(_kwokctl(self.name, "scale", "node", "--replicas", str(count)), env=_kwokctl_env())
         if count:
             self.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s")
 
@@ -547,9 +548,9 @@ class Cluster:
             return self.kubectl("get", "--raw", "/readyz", "--request-timeout=5s") == "ok"
         return False
 
-    def _dead(self) -> list[str]:
+    def _dead(self, components: Collection[str]) -> list[str]:
         running = self.pids()
-        return [component for component in COMPONENTS if component not in running] if self.managed else []
+        return [component for component in components if component not in running] if self.managed else []
 
     def _must_be_managed(self) -> None:
         if not self.managed:
@@ -592,12 +593,7 @@ def start(
         with progress(f"starting cluster {name}"):
             keeper = Owner.of(owner or os.getpid())
             create = partial(_create, name, audit_policy, extra_args)
-            begin = partial(_start, name, keeper, create, ephemeral=ephemeral, nodes=nodes)
-            try:
-                return begin()
-            except PortTakenError as error:
-                say(f"starting once more: {error}")
-                return begin()
+            return _persist(partial(_start, name, keeper, create, ephemeral=ephemeral, nodes=nodes))
 
 
 def _existing(name: str, ephemeral: bool) -> Cluster | None:
@@ -614,6 +610,16 @@ def _existing(name: str, ephemeral: bool) -> Cluster | None:
         return existing
     take_down(name)
     return None
+
+
+def _persist(begin: Callable[[], Cluster]) -> Cluster:
+    for _ in range(START_ATTEMPTS - 1):
+        try:
+            return begin()
+        except PortTakenError as error:
+            say(f"starting once more: {error}")
+            time.sleep(secrets.randbelow(20) / 10)  # or two that collided would go on in step
+    return begin()
 
 
 def _start(name: str, owner: Owner, create: Callable[[], Cluster], *, ephemeral: bool, nodes: int) -> Cluster:
@@ -650,8 +656,7 @@ def _create(name: str, audit_policy: Path | None, extra_args: Sequence[str]) -> 
         **({"kube-audit-policy": audit_policy.resolve()} if audit_policy else {}),
     }
     try:
-        _kwokctl(name, "create", "cluster", *(f"--{option}={value}" for option, value in options.items()))
-        cluster.check()  # kwokctl reports success also when a component ended right away
+        _supervise(cluster, ["create", "cluster", *(f"--{option}={value}" for option, value in options.items())])
         cluster.wait_ready()
     except ClusterError as error:
         logs = "".join(cluster.log_tail(component, lines=50) for component in COMPONENTS)
@@ -659,6 +664,25 @@ def _create(name: str, audit_policy: Path | None, extra_args: Sequence[str]) -> 
             raise PortTakenError("a port was taken by somebody else") from error
         raise
     return cluster
+
+
+def _supervise(cluster: Cluster, args: Sequence[str]) -> None:
+    """Run kwokctl to its end, or until a component is dead: kwokctl would wait for minutes, and then report success."""
+    log = _state_dir(cluster.name) / "kwokctl.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(_kwokctl(cluster.name, *args), env=_kwokctl_env(), stdout=file, stderr=file)
+    try:
+        while process.poll() is None:
+            # A component's pid file appears after its process has started.
+            started = [path.stem for path in (cluster.workdir / "pids").glob("*.pid")]
+            cluster.check(started)
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+    if process.returncode:
+        raise ClusterError(f"kwokctl: exit code {process.returncode}\n{log.read_text()}")
+    cluster.check()
 
 
 def _configuration(extra_args: Sequence[str]) -> dict[str, object]:
@@ -679,14 +703,17 @@ def _configuration(extra_args: Sequence[str]) -> dict[str, object]:
     }
 
 
-def _kwokctl(name: str, *args: str) -> None:
-    found = binaries()
-    version = _run([found["kube-apiserver"], "--version"]).split()[-1]
+def _kwokctl(name: str, *args: str) -> list[str]:
+    return [str(binaries()["kwokctl"]), "--name", name, *args]
+
+
+def _kwokctl_env() -> dict[str, str]:
+    version = _run([binaries()["kube-apiserver"], "--version"]).split()[-1]
     env = {key: value for key, value in os.environ.items() if not key.startswith("KWOK_")}
     env |= {"KWOK_WORKDIR": str(_run_root()), "KWOK_KUBE_VERSION": version, "KUBECONFIG": os.devnull}
     # kwokctl looks for kubectl itself, and would try to download one.
     env["PATH"] = os.pathsep.join([str(kubectl_path().parent), env.get("PATH", "")])
-    _run([found["kwokctl"], "--name", name, *args], env=env)
+    return env
 
 
 def _settle(cluster: Cluster) -> None:
@@ -701,7 +728,10 @@ def _settle(cluster: Cluster) -> None:
 
 def _spawn(command: Sequence[str], *, log: int, folder: Path) -> None:
     """Start a process that survives us and our terminal."""
-    subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+    )
+    process.returncode = 0  # it outlives us: nobody will wait for it, and Python need not warn that nobody did
 
 
 # --- the watchdog ---------------------------------------------------------------------------------------------------

@@ -1,14 +1,16 @@
 """Fixtures for tests on a real API server. One cluster serves the session; each test has a namespace of its own."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pykube
 import pytest
+import yaml
 
 from tests.cluster import launcher
-from tests.integration.support import ROOT, Kubectl, OperatorProcess, eventually
+from tests.integration.support import ROOT, AuditLog, Kubectl, OperatorProcess, eventually
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +44,47 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
     eventually(lambda: kubectl("get", "serviceaccount", "default", "-n", name, check=False).returncode == 0)
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def new_namespace(kubectl: Kubectl) -> Iterator[Callable[..., str]]:
+    """Create namespaces that have annotations and labels from their first moment; deleted afterwards."""
+    made: list[str] = []
+
+    def make(*, annotations: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None) -> str:
+        name = f"t-{secrets.token_hex(4)}"
+        metadata = {"name": name, "annotations": dict(annotations or {}), "labels": dict(labels or {})}
+        made.append(name)
+        # Not applied: that would leave an annotation of kubectl's beside ours.
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        kubectl("create", "-f", "-", input=yaml.safe_dump(body))
+        eventually(lambda: kubectl("get", "serviceaccount", "default", "-n", name, check=False).returncode == 0)
+        return name
+
+    yield make
+    if made:
+        kubectl("delete", "namespace", *made, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture
+def temporary(kubectl: Kubectl) -> Iterator[Callable[..., None]]:
+    """Apply cluster-scoped objects and delete them when the test is over, so that no other test meets them."""
+    applied: list[dict[str, Any]] = []
+
+    def apply(*objects: dict[str, Any]) -> None:
+        applied.extend(objects)
+        kubectl.apply(*objects)
+
+    yield apply
+    if applied:
+        kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", input=yaml.safe_dump_all(applied))
+
+
+@pytest.fixture(scope="session")
+def audit_log(cluster: launcher.Cluster) -> AuditLog:
+    """What the API server was asked."""
+    assert cluster.audit_log is not None, "the test cluster runs without an audit policy"
+    return AuditLog(cluster.audit_log)
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,10 @@ class Kubectl:
         """`kubectl get … -o json`."""
         return json.loads(self("get", *args, "-o", "json").stdout)
 
+    def patch(self, kind: str, name: str, body: Mapping[str, Any], *args: str) -> None:
+        """Merge-patch an object; further arguments go to `kubectl patch`."""
+        self("patch", kind, name, "--type=merge", "-p", json.dumps(body), *args)
+
     def annotations(self, kind: str, name: str, namespace: str | None = None) -> dict[str, str]:
         """The annotations of an object."""
         where = ["-n", namespace] if namespace else []
@@ -168,12 +172,46 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def pod(name: str, namespace: str, *, container: Mapping[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+@dataclass
+class AuditLog:
+    """The requests that the API server answered since some moment, as its audit log tells them."""
+
+    path: Path
+    _read: int = 0
+
+    def forget(self) -> None:
+        """Look only at what comes from now on."""
+        self._read = self.path.stat().st_size
+
+    def writes(self, resource: str, *, agent: str = "") -> list[dict[str, Any]]:
+        """Requests that changed objects of a resource such as `pods` or `pods/status`, by clients of that name."""
+        with self.path.open("rb") as log:
+            log.seek(self._read)
+            found = [json.loads(line) for line in log if line.endswith(b"\n")]
+        wanted, _, subresource = resource.partition("/")
+        return [
+            entry
+            for entry in found
+            if entry["verb"] not in {"get", "list", "watch"}
+            and (entry.get("objectRef") or {}).get("resource") == wanted
+            and entry["objectRef"].get("subresource", "") == subresource
+            and entry.get("userAgent", "").startswith(agent)
+        ]
+
+
+def pod(
+    name: str,
+    namespace: str,
+    *,
+    container: Mapping[str, Any] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    **spec: Any,
+) -> dict[str, Any]:
     """A Pod with one container; further arguments are fields of its spec."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace, "annotations": dict(annotations or {})},
         "spec": {"containers": [{"name": "main", "image": "registry.example/app", **(container or {})}], **spec},
     }
 
@@ -192,6 +230,31 @@ def scc(name: str, **fields: Any) -> dict[str, Any]:
         "volumes": ["configMap", "downwardAPI", "emptyDir", "nfs", "persistentVolumeClaim", "projected", "secret"],
         **fields,
     }
+
+
+SERVICE_ACCOUNT = {"kind": "ServiceAccount", "name": "default"}
+"""The subject that most tests grant to: the service account that pods have where they name none."""
+
+
+def use_rule(*sccs: str) -> dict[str, Any]:
+    """A rule of RBAC that grants `use` on these SCCs."""
+    return {
+        "apiGroups": [names.SECURITY_GROUP],
+        "resources": [names.SCC_RESOURCE],
+        "resourceNames": list(sccs),
+        "verbs": [names.USE_VERB],
+    }
+
+
+def rbac(kind: str, name: str, namespace: str | None = None, **fields: Any) -> dict[str, Any]:
+    """A Role, ClusterRole, RoleBinding or ClusterRoleBinding."""
+    metadata = {"name": name, "namespace": namespace} if namespace else {"name": name}
+    return {"apiVersion": f"{names.RBAC_GROUP}/v1", "kind": kind, "metadata": metadata, **fields}
+
+
+def role_ref(kind: str, name: str) -> dict[str, str]:
+    """What a binding refers to."""
+    return {"apiGroup": names.RBAC_GROUP, "kind": kind, "name": name}
 
 
 def binding(name: str, namespace: str, sccs: Iterable[str], *subjects: Mapping[str, str]) -> dict[str, Any]:

@@ -3,17 +3,13 @@
 Nobody here is mocked: RBAC, the policies and the API server decide. What a case only asks is sent with dryRun=All.
 """
 
-import subprocess
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pykube
 import pytest
-import yaml
+from tests.integration.support import Kubectl, eventually
 
-ROOT = Path(__file__).resolve().parents[2]
 HOME = "policy-home"
 ELSEWHERE = "policy-elsewhere"
 USE = {"apiGroups": ["security.openshift.io"], "resources": ["securitycontextconstraints"], "verbs": ["use"]}
@@ -66,33 +62,32 @@ def grants() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def installed(cluster: Any) -> None:
-    """Install the definitions, the policies and the users' rights, and wait until all of them are in force."""
-    command = ["kubectl", "--kubeconfig", str(cluster.kubeconfig)]
-    apply = [*command, "apply", "--server-side", "--force-conflicts"]
-    subprocess.run([*apply, "-k", str(ROOT / "crds")], check=True)
-    subprocess.run([*command, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"], check=True)
-    subprocess.run([*apply, "-f", "-"], input=yaml.safe_dump_all(grants()), text=True, check=True)
-    client = pykube.HTTPClient(pykube.KubeConfig.from_file(str(cluster.kubeconfig)))
-    deadline = time.monotonic() + 20
+def ranks(kubectl: Kubectl, api: pykube.HTTPClient) -> None:
+    """Give the users their rights, and wait until these and the policies are in force."""
+    kubectl.apply(*grants())
 
     def settled() -> bool:
-        refused = [
-            scc(client, {}).status_code == 422,
-            write(client, "plain", binding()).status_code == 403,
-            write(client, "plain", binding(), namespace=None).status_code == 403,
+        refused = [write(api, "plain", binding(), namespace=namespace).status_code == 403 for namespace in (HOME, None)]
+        allowed = [
+            write(api, user, spec, namespace=namespace).status_code == 201
+            for user, spec, namespace in (
+                ("user-at-home", binding(), HOME),
+                ("user-of-eight", binding(EIGHT), None),
+                ("binder-of-eight", binding(EIGHT), None),
+            )
         ]
-        allowed = [write(client, name, binding(EIGHT), namespace=None) for name in ("user-of-eight", "binder-of-eight")]
-        return all(refused) and all(each.status_code == 201 for each in allowed)
+        return all([scc(api, {}).status_code == 422, *refused, *allowed])
 
-    while not settled():
-        assert time.monotonic() < deadline, "the policies or the users' rights are not in force after 20 seconds"
-        time.sleep(0.2)
+    eventually(settled)
 
 
 def scc(api: pykube.HTTPClient, fields: dict[str, Any]) -> Any:
     """Ask to create an SCC with these fields."""
-    body = {"apiVersion": "security.openshift.io/v1", "kind": "SecurityContextConstraints", "metadata": {"name": "case"}}
+    body = {
+        "apiVersion": "security.openshift.io/v1",
+        "kind": "SecurityContextConstraints",
+        "metadata": {"name": "case"},
+    }
     return api.post(
         version="security.openshift.io/v1",
         url="securitycontextconstraints",
@@ -120,16 +115,17 @@ def write(
     update: bool = False,
     dry_run: bool = True,
 ) -> Any:
-    """Create or replace an SCCBinding, or a ClusterSCCBinding where there is no namespace, as a user; None is the admin."""
+    """Create or replace an SCCBinding (without a namespace: a ClusterSCCBinding) as a user (None: as the admin)."""
     plural, kind = ("sccbindings", "SCCBinding") if namespace else ("clustersccbindings", "ClusterSCCBinding")
-    body = {"apiVersion": "scc-operator.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+    metadata = {"name": name}
+    body = {"apiVersion": "scc-operator.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
     headers = {"Impersonate-User": user, "Impersonate-Group": WRITERS} if user else {}
     at: dict[str, Any] = {"version": "scc-operator.io/v1alpha1", "namespace": namespace, "headers": headers}
     params = {"dryRun": "All"} if dry_run else {}
     if not update:
         return api.post(url=plural, params=params, json=body, **at)
     current = api.get(url=f"{plural}/{name}", **at).json()
-    body["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"]
+    metadata["resourceVersion"] = current["metadata"]["resourceVersion"]
     return api.put(url=f"{plural}/{name}", params=params, json=body, **at)
 
 
@@ -150,7 +146,10 @@ def message(response: Any, status: int) -> str:
         pytest.param({"seLinuxContext": None}, "seLinuxContext.type is missing", "MustRunAs", id="no SELinux strategy"),
         pytest.param({"seLinuxContext": {}}, "seLinuxContext.type is missing", "RunAsAny", id="empty SELinux strategy"),
         pytest.param(
-            {"runAsUser": {"type": "MustRunAs"}}, "runAsUser.uid is missing", "MustRunAsRange", id="MustRunAs without uid"
+            {"runAsUser": {"type": "MustRunAs"}},
+            "runAsUser.uid is missing",
+            "MustRunAsRange",
+            id="MustRunAs without uid",
         ),
         pytest.param(
             {"runAsUser": {"type": "MustRunAsRange", "uidRangeMin": 1}},
@@ -167,7 +166,7 @@ def message(response: Any, status: int) -> str:
     ],
 )
 def test_scc_that_cannot_be_evaluated(api: pykube.HTTPClient, fields: dict[str, Any], field: str, way_out: str) -> None:
-    """An SCC that would leave every pod without an answer is refused, in words that name it, the field and the way out."""
+    """An SCC that would leave every pod without an answer is refused; the text names it, the field and a way out."""
     strategies = {"runAsUser": {"type": "RunAsAny"}, "seLinuxContext": {"type": "RunAsAny"}}
     text = message(scc(api, strategies | fields), 422)
     assert "SecurityContextConstraints case: " in text
@@ -242,7 +241,7 @@ def test_eight_sccs_and_64_subjects(api: pykube.HTTPClient, user: str, namespace
 
 
 @pytest.fixture(params=[HOME, None], ids=["namespaced", "cluster-wide"])
-def given(request: pytest.FixtureRequest, api: pykube.HTTPClient) -> Any:
+def given(request: pytest.FixtureRequest, api: pykube.HTTPClient) -> Iterator[str | None]:
     """Keep a binding, made by the admin, of `anyuid` and `scc-0` to jane and joe until 2030; yield its namespace."""
     namespace = request.param
     plural = "sccbindings" if namespace else "clustersccbindings"
@@ -329,17 +328,19 @@ def test_status_is_written_without_any_right_to_sccs(api: pykube.HTTPClient, giv
     assert response.json()["status"] == {"pods": 1}
 
 
-def test_policies_are_sound(kubectl: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_policies_are_sound(kubectl: Kubectl) -> None:
     """The API server's type check finds nothing wrong with the policies, all of them deny, and none fails open."""
-    found = yaml.safe_load(kubectl("get", "validatingadmissionpolicies", "-o", "yaml").stdout)["items"]
-    policies = {each["metadata"]["name"]: each for each in found if each["metadata"]["name"].endswith("scc-operator.io")}
-    assert sorted(policies) == [
+    found = {
+        each["metadata"]["name"]: each
+        for each in kubectl.json("validatingadmissionpolicies")["items"]
+        if each["metadata"]["name"].endswith(".scc-operator.io")
+    }
+    assert sorted(found) == [
         "clustersccbinding-no-escalation.scc-operator.io",
         "scc-evaluable.scc-operator.io",
         "sccbinding-no-escalation.scc-operator.io",
     ]
-    for policy in policies.values():
+    for name, policy in found.items():
         assert policy["spec"]["failurePolicy"] == "Fail"
-        assert policy.get("status", {}).get("typeChecking", {}) == {}
-        bound = kubectl("get", "validatingadmissionpolicybinding", policy["metadata"]["name"], "-o", "yaml").stdout
-        assert yaml.safe_load(bound)["spec"]["validationActions"] == ["Deny"]
+        assert policy["status"]["typeChecking"] == {}
+        assert kubectl.json("validatingadmissionpolicybinding", name)["spec"]["validationActions"] == ["Deny"]

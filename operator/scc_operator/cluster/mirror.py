@@ -55,6 +55,7 @@ class Mirror:
         self.pods: Store[RunningPod] = Store(self._pod_changed)
         self.questions: dict[Question, set[Key]] = {}
         self._asked_in: dict[str, set[Question]] = {}
+        self._same: dict[Question, Question] = {}
         self._announced: dict[Kind, set[Key]] = {kind: set() for kind in Kind}
         self._stores: dict[Kind, Store[Any]] = {
             Kind.NAMESPACES: self.namespaces,
@@ -97,11 +98,21 @@ class Mirror:
 
     def take(self, kind: Kind, raw: Raw) -> None:
         """Take in an object as the API server holds it: from an event, or the answer to a write of our own."""
-        key, entry = read(kind, raw)
+        key, entry = self.read(kind, raw)
         if entry.value is None:
             self._stores[kind].remove(key, entry.version)
         else:
             self._stores[kind].upsert(key, entry)
+
+    def read(self, kind: Kind, raw: Raw) -> tuple[Key, Entry[Any]]:
+        """An object's key and what is kept of it; a value of None says that it is left out."""
+        metadata = raw["metadata"]
+        value = _READERS[kind](raw)
+        if isinstance(value, RunningPod) and value.question is not None:
+            # Ten thousand replicas keep one question, not ten thousand equal ones.
+            value = msgspec.structs.replace(value, question=self._same.setdefault(value.question, value.question))
+        key = (metadata.get("namespace", ""), metadata["name"])
+        return key, Entry(metadata.get("uid", ""), int(metadata["resourceVersion"]), value)
 
     # --- what follows from it ----------------------------------------------------------------------------------------
 
@@ -179,6 +190,7 @@ class Mirror:
         if pods:
             return
         del self.questions[question]
+        self._same.pop(question, None)
         asked = self._asked_in[question.namespace]
         asked.discard(question)
         if not asked:
@@ -203,10 +215,3 @@ _READERS: dict[Kind, Callable[[Raw], Any]] = {
 def _meaning(binding: Raw) -> tuple[Any, ...]:
     metadata = binding["metadata"]
     return metadata.get("generation"), metadata.get("deletionTimestamp")
-
-
-def read(kind: Kind, raw: Raw) -> tuple[Key, Entry[Any]]:
-    """An object's key and what the mirror keeps of it; a value of None says that it is left out."""
-    metadata = raw["metadata"]
-    key = (metadata.get("namespace", ""), metadata["name"])
-    return key, Entry(metadata.get("uid", ""), int(metadata["resourceVersion"]), _READERS[kind](raw))

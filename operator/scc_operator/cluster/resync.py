@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from scc_operator.cluster.kinds import Kind
-from scc_operator.cluster.mirror import Mirror, read
+from scc_operator.cluster.mirror import Mirror
 from scc_operator.cluster.store import Entry, Key
 from scc_operator.kube.client import Api, Page
 from scc_operator.kube.errors import ApiError
@@ -85,9 +85,8 @@ class Resync:
         self._metrics.resyncs.labels(kind.value, "done").inc()
         _log.debug("listed %d %s at version %s", len(listed), kind.value, version)
 
-    @staticmethod
-    def _take(kind: Kind, page: Page, listed: dict[Key, Entry[Any]]) -> None:
+    def _take(self, kind: Kind, page: Page, listed: dict[Key, Entry[Any]]) -> None:
         for raw in _ITEMS.decode(page.body).items:
-            key, entry = read(kind, raw)
+            key, entry = self._mirror.read(kind, raw)
             if entry.value is not None:
                 listed[key] = entry

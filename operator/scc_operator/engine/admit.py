@@ -150,9 +150,11 @@ def admit(request: AdmissionRequest, cluster: Cluster) -> AdmissionResult:
         body = aggregate(_texts(pod, decision, providers, cluster.style))
         return _not_admitted(request, decision, body, audit)
     completed = apply_fills(request.object, decision.chosen)
-    annotations = completed["metadata"].setdefault("annotations", {})
-    annotations[SCC_ANNOTATION] = decision.chosen.scc
-    annotations[SUBJECT_TYPE] = decision.subject_type
+    completed["metadata"]["annotations"] = {
+        **(completed["metadata"].get("annotations") or {}),
+        SCC_ANNOTATION: decision.chosen.scc,
+        SUBJECT_TYPE: decision.subject_type,
+    }
     return AdmissionResult(
         allowed=True, pod=completed, scc=decision.chosen.scc, subject_type=decision.subject_type, audit=audit
     )

@@ -31,6 +31,7 @@ def _record(audit: dict[str, str], name: str, value: str) -> None:
 def creation(
     pod: Pod, decision: Decision, providers: Sequence[Provider], usable: Usable, style: TextStyle
 ) -> dict[str, str]:
+    """What the mutating pass records about a pod that is being created."""
     audit = {AUDIT_DENIED: ",".join(decision.not_usable)}
     failed = decision.failed
     for attempt in failed:
@@ -52,6 +53,7 @@ def creation(
 
 
 def without_changes(decision: Decision, hint: str, style: TextStyle) -> dict[str, str]:
+    """What the validating pass, and the mutating pass of an update, record; `hint` names the SCC tried first."""
     audit: dict[str, str] = {}
     chosen = decision.chosen.scc if decision.chosen else ""
     if hint and chosen != hint:

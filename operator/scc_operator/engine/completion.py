@@ -17,9 +17,7 @@ def apply_fills(pod: Mapping[str, Any], attempt: Attempt) -> dict[str, Any]:
     Every field that the engine does not know stays as it is.
     """
     completed = dict(pod)
-    completed["metadata"] = metadata = dict(pod.get("metadata") or {})
-    if metadata.get("annotations") is not None:
-        metadata["annotations"] = dict(metadata["annotations"])
+    completed["metadata"] = dict(pod.get("metadata") or {})
     completed["spec"] = dict(pod.get("spec") or {})
     for place, fills in _by_place(attempt.fills).items():
         if place is None:

@@ -47,15 +47,10 @@ def is_harmless(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether an update changes nothing that could concern an SCC."""
     if not equal(_part(old, "spec"), _part(new, "spec")):
         return False
-    old_annotations, new_annotations = (
-        _part(_part(old, "metadata"), "annotations"),
-        _part(_part(new, "metadata"), "annotations"),
-    )
-    for key in old_annotations.keys() | new_annotations.keys():
-        same = key in old_annotations and key in new_annotations and old_annotations[key] == new_annotations[key]
-        if not same and key != POD_NETWORKS:
-            return False
-    return equal(_without_housekeeping(old), _without_housekeeping(new))
+    before = _part(_part(old, "metadata"), "annotations")
+    after = _part(_part(new, "metadata"), "annotations")
+    changed = {key for key, _ in before.items() ^ after.items()}
+    return changed <= {POD_NETWORKS} and equal(_without_housekeeping(old), _without_housekeeping(new))
 
 
 def _without_housekeeping(pod: Mapping[str, Any]) -> dict[str, Any]:

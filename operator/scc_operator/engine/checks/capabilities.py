@@ -35,8 +35,8 @@ class Capabilities(ContainerCheck):
     def fill(self, container: ContainerDraft) -> None:
         """What is missing in either list; both lists are then sorted and without duplicates."""
         shape = container.container
-        add = (self.default_add - frozenset(shape.capabilities_drop)) - frozenset(shape.capabilities_add)
-        drop = self.required_drop - frozenset(shape.capabilities_drop)
+        add = self.default_add.difference(shape.capabilities_drop, shape.capabilities_add)
+        drop = self.required_drop.difference(shape.capabilities_drop)
         if not add and not drop:
             return
         container.capabilities_add = sorted(add.union(shape.capabilities_add))
