@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ def judge_all(pods: Sequence[Pod], providers: Sequence[Provider]) -> None:
         decide(pod, providers, lambda _: SERVICE_ACCOUNT)
 
 
+def parse_and_judge_all(raw: Sequence[dict[str, Any]], providers: Sequence[Provider]) -> None:
+    """Read every pod from a decoded object and ask about it."""
+    judge_all([parse_pod(pod) for pod in raw], providers)
+
+
+def decode_and_judge_all(texts: Sequence[bytes], providers: Sequence[Provider]) -> None:
+    """Read every pod from JSON text and ask about it."""
+    judge_all([decode_pod(text) for text in texts], providers)
+
+
 def main(arguments: list[str]) -> None:
     """Measure and print a table."""
     paths = [Path(argument) for argument in arguments] or sorted((ROOT / "tests/conformance/data").glob("*.jsonl.gz"))
@@ -83,14 +94,13 @@ def main(arguments: list[str]) -> None:
     print(f"{'SCCs':>4}  {'decide':>16}  {'parse + decide':>16}  {'decode + decide':>16}")
     for candidates in (sccs, tuple(scc for scc in sccs if scc.name in FOUR)):
         providers = build_providers(candidates, NAMESPACE)
-        columns = [
-            per_second(lambda using=providers: judge_all(shapes, using), len(raw)),
-            per_second(lambda using=providers: judge_all([parse_pod(pod) for pod in raw], using), len(raw)),
-            per_second(lambda using=providers: judge_all([decode_pod(text) for text in texts], using), len(raw)),
-        ]
-        cells = "  ".join(
-            f"{statistics.mean(rates):>8,.0f} ± {statistics.stdev(rates):>5,.0f}" for rates in columns
+        tasks = (
+            partial(judge_all, shapes, providers),
+            partial(parse_and_judge_all, raw, providers),
+            partial(decode_and_judge_all, texts, providers),
         )
+        columns = [per_second(task, len(raw)) for task in tasks]
+        cells = "  ".join(f"{statistics.mean(rates):>8,.0f} ± {statistics.stdev(rates):>5,.0f}" for rates in columns)
         print(f"{len(candidates):>4}  {cells}")
 
 

@@ -94,7 +94,7 @@ class Operator:
             await default_sccs.create_missing(api)
         for kind in Kind:
             await retrying(partial(resync.list, kind))
-        self._tasks = [self._spawn(each) for each in work]
+        self._tasks += [self._spawn(each) for each in work]
         self._working = True
         _log.info("working: %d pods ask %d questions", len(self.mirror.pods), len(self.mirror.questions))
 

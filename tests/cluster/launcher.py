@@ -225,18 +225,21 @@ def build(names: Collection[str] = tuple(BINARIES)) -> dict[str, Path]:
         for leftover in folder.glob(".building-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         missing = [name for name in BINARIES if name in paths and not paths[name].exists()]
+        if missing:
+            say("building the test cluster, this once: about ten minutes on two cores")
+            go = go_path()
         for number, name in enumerate(missing, 1):
-            with progress(f"building {name} ({number} of {len(missing)}, all take about ten minutes on two cores)"):
-                _compile(BINARIES[name], folder)
+            with progress(f"building {name} ({number} of {len(missing)})"):
+                _compile(BINARIES[name], folder, go)
     return paths
 
 
-def _compile(binary: Binary, folder: Path) -> None:
+def _compile(binary: Binary, folder: Path, go: Path) -> None:
     env = {key: value for key, value in os.environ.items() if key not in ("GOOS", "GOARCH")} | BUILD_ENV
     with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as scratch:
         built = Path(scratch, binary.name)
         flags = (*BUILD_FLAGS, "-ldflags", binary.ldflags())
-        _run([go_path(), "build", "-C", HERE / binary.module, *flags, "-o", built, binary.package], env=env)
+        _run([go, "build", "-C", HERE / binary.module, *flags, "-o", built, binary.package], env=env)
         built.replace(folder / binary.name)
 
 

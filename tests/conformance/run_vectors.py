@@ -1,8 +1,7 @@
 """Run test vectors against the engine: `python tests/conformance/run_vectors.py FILE.jsonl.gz [FILE...]`.
 
-Each mismatch is printed in one line; the last line is `N passed, N failed`, and the exit code is 1 when anything failed.
-A line of a vector file is `{"case": CASE, "expect": EXPECT}`: CASE is a question
-to OpenShift's admission plugin, EXPECT is its answer.
+Each mismatch is one line; the last line is `N passed, N failed`, and the exit code is 1 when anything failed.
+A line of a vector file is `{"case": CASE, "expect": EXPECT}`: a question to OpenShift and its answer.
 """
 
 import gzip

@@ -8,7 +8,6 @@ from typing import Any
 import pykube
 import pytest
 import yaml
-
 from tests.cluster import launcher
 from tests.integration.support import ROOT, AuditLog, Kubectl, OperatorProcess, eventually
 

@@ -43,6 +43,7 @@ class Rule:
 
     Attributes:
         pattern: a regular expression that is searched for.
+        agent: the beginning of the User-Agent of requests that are meant; empty for all.
         times: how many requests are broken; None for all.
         skip: how many matching requests go through untouched first.
         status: answer this instead of asking the API server.
@@ -55,6 +56,7 @@ class Rule:
     """
 
     pattern: str
+    agent: str = ""
     times: int | None = 1
     skip: int = 0
     status: int = 0
@@ -65,15 +67,17 @@ class Rule:
     hold: bool = False
     hold_answer: bool = False
     hits: int = 0
+    holding: int = 0
+    """How many requests wait for the release now."""
     _released: threading.Event = field(default_factory=threading.Event)
 
     def release(self) -> None:
         """Let held requests go on."""
         self._released.set()
 
-    def takes(self, request: str) -> bool:
+    def takes(self, request: str, agent: str) -> bool:
         """Whether this request is one to break; counts it."""
-        if self.hits == self.times or not re.search(self.pattern, request):
+        if self.hits == self.times or not agent.startswith(self.agent) or not re.search(self.pattern, request):
             return False
         if self.skip:
             self.skip -= 1
@@ -83,8 +87,10 @@ class Rule:
 
     async def held(self) -> None:
         """Wait for the release."""
+        self.holding += 1
         while not self._released.is_set():  # noqa: ASYNC110 - it is released in another thread
             await asyncio.sleep(0.01)
+        self.holding -= 1
 
 
 @dataclass(frozen=True)
@@ -212,8 +218,9 @@ class Proxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         line = f"{request.method} {request.path_qs}"
+        agent = request.headers.get("User-Agent", "")
         arrived = time.monotonic()
-        rule = next((rule for rule in self._rules if rule.takes(line)), None)
+        rule = next((rule for rule in self._rules if rule.takes(line, agent)), None)
         response = None
         try:
             response = await self._answer(request, line, rule)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from tests.cluster import launcher
 
 from scc_operator import names
-from tests.cluster import launcher
 
 ROOT = Path(__file__).parents[2]
 _T = TypeVar("_T")
@@ -41,6 +41,25 @@ def eventually(check: Callable[[], _T], timeout: float = 15.0, pause: float = 0.
         time.sleep(pause)
 
 
+Outcome = tuple[str | None, str | None, str | None]
+"""What the audit wrote on a pod: SCC, verdict, reason; None for an annotation that is absent."""
+
+
+def denied(reason: str) -> Outcome:
+    """No SCC lets the pod in."""
+    return (None, "denied", reason)
+
+
+def completed(scc: str) -> Outcome:
+    """The SCC lets the pod in after filling in what it left open."""
+    return (scc, "fits-with-defaults", None)
+
+
+def _outcome(pod: Mapping[str, Any]) -> Outcome:
+    found = pod["metadata"].get("annotations") or {}
+    return found.get(names.SCC_ANNOTATION), found.get(names.VERDICT), found.get(names.REASON)
+
+
 @dataclass(frozen=True)
 class Kubectl:
     """kubectl against the test cluster, as its administrator or as somebody else."""
@@ -56,7 +75,10 @@ class Kubectl:
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl; with `check` a failure raises with what it printed."""
-        command: list[str | Path] = [launcher.kubectl_path(), "--kubeconfig", self.kubeconfig, *args]
+        # A cache of its own: kubectl's remembers by port what some earlier cluster served.
+        cache = self.kubeconfig.parent / "kubectl-cache"
+        connection = ["--kubeconfig", self.kubeconfig, "--cache-dir", cache]
+        command: list[str | Path] = [launcher.kubectl_path(), *connection, *args]
         if as_user:
             command += ["--as", as_user, *(f"--as-group={group}" for group in as_groups)]
         done = subprocess.run(command, input=input, capture_output=True, text=True, check=False)
@@ -81,10 +103,13 @@ class Kubectl:
         where = ["-n", namespace] if namespace else []
         return self.json(kind, name, *where)["metadata"].get("annotations") or {}
 
-    def audit(self, pod: str, namespace: str) -> tuple[str | None, str | None, str | None]:
+    def audit(self, pod: str, namespace: str) -> Outcome:
         """SCC, verdict and reason as they stand on a pod."""
-        found = self.annotations("pod", pod, namespace)
-        return found.get(names.SCC_ANNOTATION), found.get(names.VERDICT), found.get(names.REASON)
+        return _outcome(self.json("pod", pod, "-n", namespace))
+
+    def audits(self, namespace: str) -> dict[str, Outcome]:
+        """SCC, verdict and reason of each pod of a namespace, by name."""
+        return {item["metadata"]["name"]: _outcome(item) for item in self.json("pods", "-n", namespace)["items"]}
 
 
 @dataclass
@@ -163,6 +188,17 @@ class OperatorProcess:
             with suppress(ProcessLookupError):
                 self.process.kill()
             self.process.wait()
+
+
+def expect(kubectl: Kubectl, namespace: str, outcomes: Mapping[str, Outcome]) -> None:
+    """Wait until the audit has written these outcomes, by pod, in a namespace; other pods do not matter."""
+
+    def written() -> bool:
+        found = kubectl.audits(namespace)
+        assert {pod: found.get(pod) for pod in outcomes} == outcomes
+        return True
+
+    eventually(written)
 
 
 def free_port() -> int:

@@ -118,6 +118,7 @@ def schema_alone(kubectl: Kubectl, api: pykube.HTTPClient) -> Iterator[Resource]
     definition = crd("securitycontextconstraints")
     definition["metadata"]["name"] = "securitycontextconstraints.schema.test"
     definition["spec"]["group"] = "schema.test"
+    del definition["spec"]["names"]["shortNames"]  # `scc` goes on to mean the real one
     kubectl.apply(definition)
     alone = Resource(api, "schema.test/v1", "securitycontextconstraints", "SecurityContextConstraints")
     eventually(lambda: alone.post({}).status_code == 201)

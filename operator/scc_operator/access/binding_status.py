@@ -10,6 +10,7 @@ from scc_operator.access.reconciliation import CONFLICTS
 from scc_operator.access.scc_bindings import Problem, SCCBinding, format_time
 
 _PROBLEMS_SHOWN = 10
+_SUBJECTS_SHOWN = 2
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -25,7 +26,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def status(binding: SCCBinding, outcome: Outcome) -> dict[str, Any]:
-    """The whole `status` to store: observedGeneration, conditions Conflict and Ready, sccs, pods.
+    """The whole `status` to store: observedGeneration, conditions Conflict and Ready, sccs, grantedTo, pods.
 
     A condition's lastTransitionTime changes only with its status, so equal outcomes give equal statuses.
     """
@@ -45,6 +46,7 @@ def status(binding: SCCBinding, outcome: Outcome) -> dict[str, Any]:
             for kind, true, reason, message in conditions
         ],
         "sccs": list(outcome.granted),
+        "grantedTo": _subjects(binding),
         "pods": outcome.pods,
     }
 
@@ -57,6 +59,13 @@ def _summary(problems: Sequence[Problem], reason: str, message: str) -> tuple[st
     if len(problems) > _PROBLEMS_SHOWN:
         texts.append(f"{len(problems) - _PROBLEMS_SHOWN} more")
     return problems[0].code, "; ".join(texts)
+
+
+def _subjects(binding: SCCBinding) -> str:
+    """The subjects as written, in one short text for lists."""
+    shown = ", ".join(str(subject) for subject in binding.subjects[:_SUBJECTS_SHOWN])
+    more = len(binding.subjects) - _SUBJECTS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _success(binding: SCCBinding, outcome: Outcome) -> str:

@@ -12,7 +12,7 @@ from scc_operator.audit.answer import Answer, Verdict
 from scc_operator.cluster.mirror import Mirror
 from scc_operator.cluster.records import Namespace, Question
 from scc_operator.engine.errors import ProviderError
-from scc_operator.engine.judge import Usable, decide, usable_through
+from scc_operator.engine.judge import Decision, Usable, decide, usable_through
 from scc_operator.engine.namespace import NamespaceValues
 from scc_operator.engine.order import order
 from scc_operator.engine.pod import Pod, SeccompProfile
@@ -34,8 +34,8 @@ class View:
     def __init__(self, mirror: Mirror, exempt_namespaces: frozenset[str]) -> None:
         self._exempt = exempt_namespaces
         usable = [known.scc for known in mirror.sccs.values() if known.scc and not known.errors]
-        self._broken = frozenset(key[1] for key, entry in mirror.sccs.items() if entry.value.errors)
-        self._ordered = order(usable)
+        self.broken = frozenset(key[1] for key, entry in mirror.sccs.items() if entry.value.errors)
+        self.ordered = order(usable)
         self._by_name = {scc.name: scc for scc in usable}
         self.grants = Grants(
             [known.scc for known in mirror.sccs.values() if known.scc],
@@ -48,31 +48,31 @@ class View:
 
     def answer(self, question: Question, namespace: Namespace | None) -> Answer:
         """The answer to a question, asked in a namespace as it stands (None: the mirror has no such namespace)."""
-        pod = question.pod
+        providers = self.candidates(question, namespace)
+        if isinstance(providers, Answer):
+            return providers
+        return answer_of(decide(question.pod, providers, self.usable(question)), question.pod)
+
+    def candidates(self, question: Question, namespace: Namespace | None) -> tuple[Provider, ...] | Answer:
+        """What the question's pod may get, in order, usable or not; the answer itself where no SCC is tried."""
+        required = question.pod.required_scc
         if exemption := self._exemption(question, namespace):
             return Answer(Verdict.EXEMPT, reason=exemption)
         if namespace is None:
             return Answer(Verdict.UNKNOWN, reason="NamespaceNotFound")
         if namespace.values.missing():
             return Answer(Verdict.UNKNOWN, reason=RANGES_MISSING)
-        if pod.required_scc:
-            if pod.required_scc in self._broken:
+        if required:
+            if required in self.broken:
                 return Answer(Verdict.UNKNOWN, reason=UNUSABLE_SCC)
-            if pod.required_scc not in self._by_name:
+            if required not in self._by_name:
                 return Answer(Verdict.DENIED, reason="RequiredSCCNotFound")
-        elif self._broken:
+        elif self.broken:
             # One SCC that cannot be evaluated makes admission refuse every pod (spec/admission.md §3.6): the cluster is
             # in no state to judge from, and calling every pod denied would hide the one thing that is wrong.
             return Answer(Verdict.UNKNOWN, reason=UNUSABLE_SCC)
-        providers = self._providers_of(namespace.values, pod.required_scc)
-        if providers is None:
-            return Answer(Verdict.UNKNOWN, reason=RANGES_MALFORMED)
-        decision = decide(pod, providers, self._usable(question))
-        if decision.chosen is None:
-            return Answer(Verdict.DENIED, reason=decision.code)
-        filled = tuple(sorted({_filled_name(fill, pod) for fill in decision.chosen.fills}))
-        verdict = Verdict.FITS_WITH_DEFAULTS if filled else Verdict.FITS
-        return Answer(verdict, decision.chosen.scc, decision.subject_type, filled)
+        providers = self._providers_of(namespace.values, required)
+        return Answer(Verdict.UNKNOWN, reason=RANGES_MALFORMED) if providers is None else providers
 
     def _exemption(self, question: Question, namespace: Namespace | None) -> str:
         if question.namespace in self._exempt:
@@ -81,7 +81,8 @@ class View:
             return "RunLevel"
         return "WindowsPod" if question.pod.windows else ""
 
-    def _usable(self, question: Question) -> Usable:
+    def usable(self, question: Question) -> Usable:
+        """The subject test for a question: its service account first, then its requester."""
         account, namespace = question.pod.service_account, question.namespace
         by_account: frozenset[str] = frozenset()
         if account:
@@ -92,7 +93,7 @@ class View:
         key = (values, required)
         if key not in self._providers:
             candidates: tuple[SecurityContextConstraints, ...] = (
-                (self._by_name[required],) if required else self._ordered
+                (self._by_name[required],) if required else self.ordered
             )
             try:
                 self._providers[key] = build_providers(candidates, values)
@@ -101,7 +102,16 @@ class View:
         return self._providers[key]
 
 
-def _filled_name(fill: Fill, pod: Pod) -> str:
+def answer_of(decision: Decision, pod: Pod) -> Answer:
+    """What a walk means for a pod."""
+    if decision.chosen is None:
+        return Answer(Verdict.DENIED, reason=decision.code)
+    filled = tuple(sorted({filled_name(fill, pod) for fill in decision.chosen.fills}))
+    verdict = Verdict.FITS_WITH_DEFAULTS if filled else Verdict.FITS
+    return Answer(verdict, decision.chosen.scc, decision.subject_type, filled)
+
+
+def filled_name(fill: Fill, pod: Pod) -> str:
     """What a fill is called on a pod.
 
     Admission keeps the legacy seccomp annotation in step with the field. Where the field has the value already, only that

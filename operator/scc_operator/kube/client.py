@@ -5,7 +5,7 @@ used. Everything else of the operator depends on the few methods of `Api`, so th
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import aiohttp
@@ -16,6 +16,7 @@ from kubernetes.aio.config import (
     load_incluster_config,
     load_kube_config,
 )
+from multidict import CIMultiDict
 
 from scc_operator import __version__, names
 from scc_operator.kube.errors import ApiError, ApiUnreachableError
@@ -51,10 +52,15 @@ class Api:
     """An authenticated connection to one API server.
 
     Every method raises `ApiError` for an error status and `ApiUnreachableError` when no answer came.
+
+    Args:
+        client: the official client, logged in.
+        impersonate: headers that every request carries to act as somebody else.
     """
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: ApiClient, impersonate: Sequence[tuple[str, str]] = ()) -> None:
         self._client = client
+        self._impersonate = tuple(impersonate)
 
     @classmethod
     async def connect(cls, *, context: str | None = None) -> "Api":
@@ -66,9 +72,14 @@ class Api:
             load_incluster_config(client_configuration=configuration)
         except ConfigException:
             await load_kube_config(context=context, client_configuration=configuration)
+        return cls.of(configuration)
+
+    @classmethod
+    def of(cls, configuration: Configuration, impersonate: Sequence[tuple[str, str]] = ()) -> "Api":
+        """A connection with a login that was loaded already."""
         client = ApiClient(configuration)
         client.user_agent = f"{names.FIELD_MANAGER}/{__version__}"
-        return cls(client)
+        return cls(client, impersonate)
 
     @property
     def server(self) -> str:
@@ -99,6 +110,8 @@ class Api:
             body=body,
             auth_settings=["BearerToken"],
         )
+        if self._impersonate:
+            headers = CIMultiDict([*headers.items(), *self._impersonate])  # groups repeat their header
         limits = aiohttp.ClientTimeout(total=timeout, connect=_CONNECT_TIMEOUT)
         try:
             response = await self._client.call_api(method, url, headers, body, _request_timeout=limits)

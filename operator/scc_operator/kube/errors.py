@@ -21,8 +21,11 @@ class ApiError(Exception):
     @property
     def gone(self) -> bool:
         """Whether the object that the request meant is no more: missing, or another one under the same name."""
-        # A merge patch with the uid of a vanished object answers 404, or 409/422 where a namesake has come (measured).
-        return self.status == 404 or (self.status in {409, 422} and "uid" in self.message.lower())
+        # A merge patch with the uid of a vanished object answers 404, or 422 where a namesake has come; a precondition
+        # answers 409 (measured). The texts are looked for as no name can hold them: a name may well contain "uid".
+        if self.status == 422:
+            return "metadata.uid: " in self.message
+        return self.status == 404 or (self.status == 409 and "UID in" in self.message)
 
     @property
     def transient(self) -> bool:
@@ -32,3 +35,7 @@ class ApiError(Exception):
 
 class ApiUnreachableError(Exception):
     """No answer came: the server is away, the connection broke or timed out."""
+
+
+class LoginError(Exception):
+    """There is no way to log in: no kubeconfig, no such context, or a credential plugin that failed."""

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
@@ -16,6 +17,9 @@ from scc_operator.kube.errors import ApiError, ApiUnreachableError
 
 _K = TypeVar("_K", bound=Hashable)
 _log = logging.getLogger(__name__)
+
+_AWAY = 5.0
+"""Longest pause in seconds while no answer comes: soon after the API server is back, work goes on."""
 
 
 class WorkQueue(Generic[_K]):
@@ -45,18 +49,25 @@ class WorkQueue(Generic[_K]):
         self._running: set[_K] = set()
         self._again: set[_K] = set()
         self._failures: dict[_K, int] = {}
+        self._due: dict[_K, float] = {}
         self._later: list[tuple[float, int, _K]] = []
         self._tiebreak = itertools.count()
         self._wake = asyncio.Event()
         self._rest_until = 0.0
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._running) + len(self._later)
+        return len(self._waiting) + len(self._running) + len(self._due)
 
     def add(self, key: _K, delay: float = 0.0) -> None:
-        """Ask for `key` to be processed, at the earliest after `delay` seconds."""
+        """Ask for `key` to be processed after `delay` seconds.
+
+        Of several delays the one that ends first counts: whoever is processed asks for what is still to come.
+        """
         if delay > 0:
-            heapq.heappush(self._later, (_now() + delay, next(self._tiebreak), key))
+            due = _now() + delay
+            if due < self._due.get(key, math.inf):
+                self._due[key] = due
+                heapq.heappush(self._later, (due, next(self._tiebreak), key))
         elif key in self._running:
             self._again.add(key)
         elif key not in self._waiting:
@@ -77,7 +88,10 @@ class WorkQueue(Generic[_K]):
         while True:
             now = _now()
             while self._later and self._later[0][0] <= now:
-                self.add(heapq.heappop(self._later)[2])
+                due, _, later = heapq.heappop(self._later)
+                if self._due.get(later) == due:  # else an earlier time was asked for since
+                    del self._due[later]
+                    self.add(later)
             if self._ready and now >= self._rest_until:
                 key = self._ready.popleft()
                 self._waiting.discard(key)
@@ -97,7 +111,7 @@ class WorkQueue(Generic[_K]):
             await self._process(key)
         except ApiUnreachableError as error:
             _log.warning("%s: %s; trying again", self._name, error)
-            self._retry(key, rest=self._first)
+            self._retry(key, rest=self._first, most=min(self._most, _AWAY))
         except ApiError as error:
             rest = (error.retry_after or self._first) if error.status == 429 else 0.0
             _log.log(
@@ -119,10 +133,10 @@ class WorkQueue(Generic[_K]):
                 self._again.discard(key)
                 self.add(key)
 
-    def _retry(self, key: _K, *, rest: float) -> None:
+    def _retry(self, key: _K, *, rest: float, most: float | None = None) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         self._rest_until = max(self._rest_until, _now() + rest)
-        self.add(key, max(rest, min(self._most, self._first * 2 ** min(failures - 1, 16))))
+        self.add(key, max(rest, min(self._most if most is None else most, self._first * 2 ** min(failures - 1, 16))))
 
 
 def _now() -> float:

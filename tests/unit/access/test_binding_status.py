@@ -4,6 +4,7 @@ from typing import Any
 import msgspec
 
 from scc_operator.access.binding_status import Outcome, status
+from scc_operator.access.rbac import Subject
 from scc_operator.access.scc_bindings import Problem, SCCBinding
 
 NOW = datetime(2030, 1, 31, 18, 0, 0, 999, tzinfo=UTC)
@@ -66,3 +67,11 @@ def test_transition_times() -> None:
         "2030-01-31T18:00:00Z",
         "2030-02-01T00:00:00Z",
     ]
+
+
+def test_granted_to() -> None:
+    """The subjects are told in one short text."""
+    subjects = (Subject("ServiceAccount", "web", "shop"), Subject("Group", "staff"), Subject("Namespace", "batch"))
+    for count, text in ((1, "ServiceAccount shop/web"), (3, "ServiceAccount shop/web, Group staff and 1 more")):
+        found = status(msgspec.structs.replace(BINDING, subjects=subjects[:count]), outcome())
+        assert found["grantedTo"] == text

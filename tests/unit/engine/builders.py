@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from scc_operator.access.grants import Grants
 from scc_operator.access.rbac import Authorizer
 from scc_operator.access.subjects import Identity, service_account_identity
@@ -22,6 +23,7 @@ from scc_operator.engine.scc import SecurityContextConstraints, parse_scc, with_
 from scc_operator.engine.verdict import Attempt
 
 Json = dict[str, Any]
+SCC = SecurityContextConstraints
 
 PROJ = NamespaceValues("proj", "1000680000/10000", "s0:c26,c15", "1000680000/10000")
 DEFAULT_SCCS = Path(__file__).parents[3] / "operator" / "scc_operator" / "data" / "default_sccs.yaml"
@@ -30,7 +32,7 @@ POD = "provider s1: .spec.securityContext"
 CONTAINER = "provider s1: .containers[0]"
 
 
-def scc(name: str = "s1", **fields: Any) -> SecurityContextConstraints:
+def scc(name: str = "s1", /, **fields: Any) -> SecurityContextConstraints:
     """An SCC that allows everything but what `fields` (in JSON spelling) say; usable by the user `user`."""
     anything = {"type": "RunAsAny"}
     base = {
@@ -142,6 +144,12 @@ def update(
     """The mutating pass for an update."""
     request = AdmissionRequest("UPDATE", new, old, namespace="proj", subresource=subresource)
     return admit(request, cluster(*sccs, **options))
+
+
+def completed(result: AdmissionResult) -> Json:
+    """The pod that goes on."""
+    assert result.pod is not None
+    return dict(result.pod)
 
 
 def check(asked: Json, *sccs: SecurityContextConstraints, **options: Any) -> AdmissionResult:

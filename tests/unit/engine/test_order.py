@@ -1,12 +1,18 @@
+from itertools import pairwise
+from random import Random
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.engine.builders import SCC, Json, bare_scc, stock_sccs
+
 from scc_operator.engine.order import order, points, reason, with_hint
 from scc_operator.engine.scc import parse_scc
-from tests.unit.engine.builders import bare_scc, stock_sccs
 
 
-def empty(**fields):
+def empty(**fields: Any) -> SCC:
+    """An SCC with nothing but these fields."""
     return parse_scc({"metadata": {"name": "x"}, **fields})
 
 
@@ -43,12 +49,12 @@ def empty(**fields):
         pytest.param({"runAsUser": {"type": "MustRunAsNonRoot"}}, 35000, id="non-root"),
     ],
 )
-def test_points(fields, expected):
+def test_points(fields: Json, expected: Any) -> None:
     """Each permission adds its points (cases 3 to 6)."""
     assert points(empty(**fields)) == expected
 
 
-def test_default_sccs_stand_in_openshifts_order():
+def test_default_sccs_stand_in_openshifts_order() -> None:
     """The 13 SCCs of OpenShift have the known order, points and reasons (spec appendix B)."""
     ordered = order(stock_sccs())
     assert [(scc.name, points(scc)) for scc in ordered] == [
@@ -66,7 +72,7 @@ def test_default_sccs_stand_in_openshifts_order():
         ("hostaccess", 1434800),
         ("privileged", 3089000),
     ]
-    assert [reason(first, second) for first, second in zip(ordered, ordered[1:], strict=False)] == [
+    assert [reason(first, second) for first, second in pairwise(ordered)] == [
         "has higher priority",
         "ordered by name",
         "permits less capabilities",
@@ -82,7 +88,7 @@ def test_default_sccs_stand_in_openshifts_order():
     ]
 
 
-def test_priority_counts_before_points_and_null_is_zero():
+def test_priority_counts_before_points_and_null_is_zero() -> None:
     """A negative priority sorts after null, however restrictive the SCC is (case 2)."""
     strict, lax = empty(priority=-1), bare_scc("lax", volumes=["*"])
     assert order([strict, lax]) == (lax, strict)
@@ -92,7 +98,11 @@ def test_priority_counts_before_points_and_null_is_zero():
 @pytest.mark.parametrize(
     "first, second, expected",
     [
-        ({"runAsUser": {"type": "MustRunAs"}}, {"runAsUser": {"type": "MustRunAsRange"}}, "permits less runAs strategies"),
+        (
+            {"runAsUser": {"type": "MustRunAs"}},
+            {"runAsUser": {"type": "MustRunAsRange"}},
+            "permits less runAs strategies",
+        ),
         ({}, {"allowedCapabilities": ["*"]}, "permits less capabilities"),
         ({}, {"volumes": ["nfs"]}, "forbids non-trivial volume mounts"),
         ({"volumes": ["nfs"]}, {"volumes": ["nfs"], "allowHostPorts": True}, "forbids host ports"),
@@ -100,12 +110,12 @@ def test_priority_counts_before_points_and_null_is_zero():
         ({"allowHostPorts": True}, {"allowHostPorts": True, "allowHostNetwork": True}, "forbids host networking"),
     ],
 )
-def test_reasons_name_the_first_difference(first, second, expected):
+def test_reasons_name_the_first_difference(first: Any, second: Any, expected: Any) -> None:
     """The reason is the heaviest permission that only the later SCC has (spec §4.4)."""
     assert reason(empty(**first), empty(**second)) == expected
 
 
-def test_a_hint_moves_one_scc_to_the_front():
+def test_a_hint_moves_one_scc_to_the_front() -> None:
     """The rest keeps its order, and an unknown hint changes nothing (spec §4.3)."""
     ordered = order([empty(metadata={"name": name}) for name in "abc"])
     assert [scc.name for scc in with_hint(ordered, "c")] == ["c", "a", "b"]
@@ -119,7 +129,7 @@ def test_a_hint_moves_one_scc_to_the_front():
     ),
     st.randoms(),
 )
-def test_the_order_does_not_depend_on_the_input(rows, random):
+def test_the_order_does_not_depend_on_the_input(rows: Any, random: Random) -> None:
     """SCCs with distinct names have exactly one order."""
     sccs = [
         empty(metadata={"name": name}, priority=priority, allowHostPorts=ports, allowPrivilegedContainer=privileged)

@@ -1,12 +1,13 @@
 import json
 
 import pytest
+from tests.unit.engine.builders import Json, container, pod
+
 from scc_operator.engine.errors import InvalidObject
 from scc_operator.engine.pod import Pod, SeccompProfile, decode_pod, parse_pod
-from tests.unit.engine.builders import container, pod
 
 
-def test_pods_that_differ_in_nothing_that_matters_have_one_shape():
+def test_pods_that_differ_in_nothing_that_matters_have_one_shape() -> None:
     """Names, labels, status, the recorded SCC, images and our own annotations are not part of the question."""
     one = pod(container(), annotations={"openshift.io/scc": "a", "scc-operator.io/verdict": "fits"})
     other = pod({**container(), "image": "x", "env": [{"name": "A", "value": "B"}]}, spec={"nodeName": "n"})
@@ -16,7 +17,7 @@ def test_pods_that_differ_in_nothing_that_matters_have_one_shape():
     assert hash(parse_pod(one)) == hash(parse_pod(other))
 
 
-def test_what_a_container_inherits_makes_no_difference():
+def test_what_a_container_inherits_makes_no_difference() -> None:
     """A user on the pod asks the same as that user on each container."""
     assert parse_pod(pod(container("a"), container("b"), runAsUser=5, runAsNonRoot=True)) == parse_pod(
         pod(*(container(name, runAsUser=5, runAsNonRoot=True) for name in "ab"))
@@ -40,17 +41,22 @@ def test_what_a_container_inherits_makes_no_difference():
         {"sysctls": [{"name": "a", "value": "b"}]},
     ],
 )
-def test_what_matters_makes_another_shape(change):
+def test_what_matters_makes_another_shape(change: Json) -> None:
     """Everything that admission reads is part of the question."""
     assert parse_pod(pod(**change)) != parse_pod(pod())
 
 
-def test_null_means_absent():
+def test_null_means_absent() -> None:
     """Null reads as absence at every depth."""
     nulls = pod(
         {"name": "c", "ports": None, "securityContext": {"capabilities": {"add": None}, "seLinuxOptions": None}},
         seLinuxOptions={"level": None},
-        spec={"initContainers": None, "hostPID": None, "os": None, "volumes": [{"name": "v", "secret": None, "nfs": {}}]},
+        spec={
+            "initContainers": None,
+            "hostPID": None,
+            "os": None,
+            "volumes": [{"name": "v", "secret": None, "nfs": {}}],
+        },
     )
     nulls["metadata"]["annotations"] = None
     absent = pod(container(), seLinuxOptions={}, spec={"volumes": [{"nfs": {}}]})
@@ -58,7 +64,7 @@ def test_null_means_absent():
     assert decode_pod(json.dumps(nulls).encode()) == parse_pod(absent)
 
 
-def test_text_and_object_give_the_same_shape():
+def test_text_and_object_give_the_same_shape() -> None:
     """JSON text is read like the object that it decodes to."""
     raw = pod(
         container(ports=[{"hostPort": 1}], runAsUser=5),
@@ -68,12 +74,12 @@ def test_text_and_object_give_the_same_shape():
     assert decode_pod(json.dumps(raw).encode()) == parse_pod(raw)
 
 
-def test_an_empty_object_is_a_pod():
+def test_an_empty_object_is_a_pod() -> None:
     """Nothing at all is required."""
     assert parse_pod({}) == Pod()
 
 
-def test_the_deprecated_account_counts_where_the_name_is_empty():
+def test_the_deprecated_account_counts_where_the_name_is_empty() -> None:
     """`serviceAccount` is used only without `serviceAccountName`."""
     assert parse_pod({"spec": {"serviceAccount": "old"}}).service_account == "old"
     assert parse_pod({"spec": {"serviceAccount": "old", "serviceAccountName": "new"}}).service_account == "new"
@@ -101,7 +107,7 @@ def test_the_deprecated_account_counts_where_the_name_is_empty():
         ({"runAsUser": 2**63}, "spec.securityContext.runAsUser", "out of range", "an integer"),
     ],
 )
-def test_wrong_types_name_object_field_and_what_is_allowed(change, field, found, allowed):
+def test_wrong_types_name_object_field_and_what_is_allowed(change: Json, field: str, found: str, allowed: str) -> None:
     """An error says where, what stands there and what may stand there."""
     with pytest.raises(InvalidObject) as error:
         parse_pod(pod(**change))
@@ -110,14 +116,14 @@ def test_wrong_types_name_object_field_and_what_is_allowed(change, field, found,
     assert error.value.allowed.startswith(allowed)
 
 
-def test_text_with_wrong_types_names_the_pod_too():
+def test_text_with_wrong_types_names_the_pod_too() -> None:
     """An error about JSON text names the pod as one about an object does."""
     with pytest.raises(InvalidObject, match=r"Pod proj/p: field spec\.hostPID is a string, but must be a boolean"):
         decode_pod(json.dumps(pod(spec={"hostPID": "x"})).encode())
 
 
 @pytest.mark.parametrize("text", [b"{", b"\xff", b'"text"'])
-def test_text_that_is_no_object_is_refused(text):
+def test_text_that_is_no_object_is_refused(text: bytes) -> None:
     """Malformed JSON is an invalid object too."""
     with pytest.raises(InvalidObject):
         decode_pod(text)
@@ -131,19 +137,19 @@ def test_text_that_is_no_object_is_refused(text):
         (SeccompProfile("Localhost", "a/b.json"), "localhost/a/b.json"),
     ],
 )
-def test_profiles_and_texts_stand_for_each_other(profile, text):
+def test_profiles_and_texts_stand_for_each_other(profile: SeccompProfile, text: str) -> None:
     """What a field can say an annotation can say, and back (spec §5.11)."""
     assert profile.text == text
     assert SeccompProfile.of_text(text) == profile
 
 
 @pytest.mark.parametrize("profile", [SeccompProfile("Localhost"), SeccompProfile("Foo"), SeccompProfile("")])
-def test_some_fields_have_no_text(profile):
+def test_some_fields_have_no_text(profile: SeccompProfile) -> None:
     """An unknown type, or Localhost without a file, has an empty text."""
     assert profile.text == ""
 
 
 @pytest.mark.parametrize("text", ["", "foo", "localhost/", "RuntimeDefault"])
-def test_some_texts_have_no_field(text):
+def test_some_texts_have_no_field(text: str) -> None:
     """A text that fields cannot say has no field."""
     assert SeccompProfile.of_text(text) is None

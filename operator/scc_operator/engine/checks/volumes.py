@@ -54,7 +54,8 @@ def _objection(index: int, volume: Volume) -> Objection:
     if volume.type:
         detail = f"{volume.type} volumes are not allowed to be used"
         return Objection("Invalid", path, volume.type, detail, "VolumeTypeNotAllowed")
-    detail = f"unknown volume type for volume: {_GO_DUMP.replace('NAME', go_quote(volume.name), 1)}"
+    source = f"core.VolumeSource{{{_GO_NIL_SOURCES}}}"
+    detail = f"unknown volume type for volume: core.Volume{{Name:{go_quote(volume.name)}, VolumeSource:{source}}}"
     return Objection("Invalid", path, "", detail, "UnknownVolumeType")
 
 
@@ -90,9 +91,5 @@ _GO_SOURCES = (
     ("Ephemeral", "EphemeralVolumeSource"),
     ("Image", "ImageVolumeSource"),
 )
-_GO_DUMP = (
-    "core.Volume{Name:NAME, VolumeSource:core.VolumeSource{"
-    + ", ".join(f"{field}:(*core.{source})(nil)" for field, source in _GO_SOURCES)
-    + "}}"
-)
-"""A volume without a source as Go prints it, which is what OpenShift shows."""
+_GO_NIL_SOURCES = ", ".join(f"{field}:(*core.{source})(nil)" for field, source in _GO_SOURCES)
+"""The sources of a volume that has none, as Go prints them and OpenShift shows them."""

@@ -1,24 +1,29 @@
+from typing import Any
+
 import pytest
+from tests.unit.engine.builders import CONTAINER, POD, SCC, Json, container, fills, objections, pod, scc, texts
+
 from scc_operator.engine.scc import SELinuxOptions
-from tests.unit.engine.builders import CONTAINER, POD, container, fills, objections, pod, scc, texts
 
 
-def must_run_as(**options: str):
+def must_run_as(**options: str) -> SCC:
+    """An SCC that demands these options."""
     return scc(seLinuxContext={"type": "MustRunAs", "seLinuxOptions": options})
 
 
-def selinux(**options: str):
+def selinux(**options: str) -> Json:
+    """The field of a security context."""
     return {"seLinuxOptions": options}
 
 
-def test_the_level_comes_from_the_namespace_and_the_rest_from_the_scc():
+def test_the_level_comes_from_the_namespace_and_the_rest_from_the_scc() -> None:
     """A silent pod gets user, role and type of the SCC and the level of the namespace (case 40)."""
     assert fills(must_run_as(user="u", type="t"), pod()) == {
         "seLinuxOptions": SELinuxOptions(user="u", type="t", level="s0:c26,c15")
     }
 
 
-def test_empty_options_count_as_given():
+def test_empty_options_count_as_given() -> None:
     """Options of {} are not completed, so their empty level is refused, on the pod and on each container (case 41)."""
     detail = "must be s0:c26,c15"
     assert objections(must_run_as(), pod(**selinux())) == [
@@ -36,7 +41,7 @@ def test_empty_options_count_as_given():
         pytest.param("plain", "plain", id="a level without categories"),
     ],
 )
-def test_levels_are_equal_up_to_the_order_of_categories(wanted, found):
+def test_levels_are_equal_up_to_the_order_of_categories(wanted: Any, found: str) -> None:
     """Categories may stand in any order (cases 42, 45)."""
     assert fills(must_run_as(level=wanted), pod(**selinux(level=found))) == {}
 
@@ -51,13 +56,13 @@ def test_levels_are_equal_up_to_the_order_of_categories(wanted, found):
         pytest.param("s0", "s0:", id="no categories is not an empty list"),
     ],
 )
-def test_other_levels_differ(wanted, found):
+def test_other_levels_differ(wanted: Any, found: str) -> None:
     """Apart from the order of categories levels are compared as text (cases 43, 44)."""
     codes = [code for code, _, _ in objections(must_run_as(level=wanted), pod(**selinux(level=found)))]
     assert codes == ["SELinuxLevelMismatch"] * 2
 
 
-def test_a_container_takes_nothing_from_the_pods_options():
+def test_a_container_takes_nothing_from_the_pods_options() -> None:
     """A container that sets only a type has lost the pod's level; both are refused (case 46)."""
     asked = pod(container(**selinux(type="spc_t")))
     assert objections(must_run_as(), asked) == [
@@ -67,7 +72,7 @@ def test_a_container_takes_nothing_from_the_pods_options():
     assert texts(must_run_as(), asked)[1].endswith('Invalid value: "spc_t": must be ')
 
 
-def test_parts_are_compared_in_a_fixed_order():
+def test_parts_are_compared_in_a_fixed_order() -> None:
     """Level, role, type and user are compared in this order, each exactly."""
     asked = pod(container(**selinux(level="s0:c26,c15")), **selinux(user="a", role="b", type="c", level="d"))
     assert [code for code, _, _ in objections(must_run_as(), asked)] == [
@@ -78,7 +83,7 @@ def test_parts_are_compared_in_a_fixed_order():
     ]
 
 
-def test_a_bad_level_of_the_pod_is_reported_once_where_no_container_inherits_it():
+def test_a_bad_level_of_the_pod_is_reported_once_where_no_container_inherits_it() -> None:
     """Containers with good options of their own do not repeat the pod's objection (case 47)."""
     asked = pod(container(**selinux(level="s0:c26,c15")), **selinux(level="s0"))
     assert objections(must_run_as(), asked) == [
@@ -86,6 +91,6 @@ def test_a_bad_level_of_the_pod_is_reported_once_where_no_container_inherits_it(
     ]
 
 
-def test_run_as_any_ignores_its_own_options():
+def test_run_as_any_ignores_its_own_options() -> None:
     """RunAsAny fills in nothing even where the SCC has options (case 48)."""
     assert fills(scc(seLinuxContext={"type": "RunAsAny", "seLinuxOptions": {"level": "foo"}}), pod()) == {}

@@ -1,9 +1,12 @@
+from typing import Any
+
 import pytest
+from tests.unit.engine.builders import POD, Json, fills, objections, pod, scc, texts
+
 from scc_operator.engine.volume_types import VOLUME_TYPES
-from tests.unit.engine.builders import POD, fills, objections, pod, scc, texts
 
 TOKEN = {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}}
-CA = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
+CA: Json = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
 SERVICE_CA = {
     "configMap": {"name": "openshift-service-ca.crt", "items": [{"key": "service-ca.crt", "path": "service-ca.crt"}]}
 }
@@ -11,20 +14,23 @@ NAMESPACE_REF = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
 NAMESPACE = {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": NAMESPACE_REF}]}}
 
 
-def mounting(*sources):
+def mounting(*sources: Any) -> Json:
+    """A pod with these volumes."""
     return pod(spec={"volumes": [{"name": f"v{index}", **source} for index, source in enumerate(sources)]})
 
 
-def projecting(*sources):
+def projecting(*sources: Any) -> Json:
+    """A pod with one projected volume of these sources."""
     return mounting({"projected": {"sources": list(sources)}})
 
 
-def allows(volumes, asked):
+def allows(volumes: Any, asked: Json) -> bool:
+    """Whether an SCC with these volume types allows the pod."""
     return not objections(scc(volumes=volumes), asked)
 
 
 @pytest.mark.parametrize("source, volume_type", VOLUME_TYPES.items())
-def test_each_source_has_its_type(source, volume_type):
+def test_each_source_has_its_type(source: Any, volume_type: str) -> None:
     """An SCC that allows just the type of a volume's source allows the volume."""
     assert allows([volume_type], mounting({source: {}}))
     assert objections(scc(volumes=["none"]), mounting({source: {}})) == [
@@ -46,12 +52,12 @@ def test_each_source_has_its_type(source, volume_type):
         pytest.param(["cephfs"], mounting({"cephfs": {}}), False, id="100: not the name of the source"),
     ],
 )
-def test_types_are_matched_exactly(volumes, asked, allowed):
+def test_types_are_matched_exactly(volumes: Any, asked: Json, allowed: bool) -> None:
     """A volume is allowed by the type of its first source (cases 93 to 95, 100)."""
     assert allows(volumes, asked) is allowed
 
 
-def test_a_volume_without_a_known_source_is_named():
+def test_a_volume_without_a_known_source_is_named() -> None:
     """A volume without a source that the engine knows is refused by name (case 95)."""
     ((code, path, detail),) = objections(scc(volumes=["emptyDir"]), mounting({"newSource": {}}))
     assert (code, path) == ("UnknownVolumeType", "spec.volumes[0]")
@@ -71,7 +77,7 @@ def test_a_volume_without_a_known_source_is_named():
         pytest.param([{"downwardAPI": {}}], id="a downwardAPI without items"),
     ],
 )
-def test_a_service_account_token_passes_as_a_secret(sources):
+def test_a_service_account_token_passes_as_a_secret(sources: Any) -> None:
     """A projected volume that holds no more than a token is allowed where secrets are (cases 96, 98)."""
     assert allows(["secret"], projecting(*sources))
     assert not allows(["emptyDir"], projecting(*sources))
@@ -84,7 +90,9 @@ def test_a_service_account_token_passes_as_a_secret(sources):
         pytest.param({"serviceAccountToken": {"path": "token", "audience": "vault"}}, id="an audience"),
         pytest.param({"configMap": {"name": "kube-root-ca.crt"}}, id="a config map without items"),
         pytest.param({"configMap": {"name": "mine", "items": CA["configMap"]["items"]}}, id="another config map"),
-        pytest.param({"configMap": {"name": "kube-root-ca.crt", "items": CA["configMap"]["items"] * 2}}, id="two items"),
+        pytest.param(
+            {"configMap": {"name": "kube-root-ca.crt", "items": CA["configMap"]["items"] * 2}}, id="two items"
+        ),
         pytest.param(
             {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
             id="a field without apiVersion",
@@ -94,13 +102,13 @@ def test_a_service_account_token_passes_as_a_secret(sources):
         pytest.param({"clusterTrustBundle": {"path": "x"}}, id="a trust bundle"),
     ],
 )
-def test_any_other_projection_does_not_pass_as_a_secret(source):
+def test_any_other_projection_does_not_pass_as_a_secret(source: Any) -> None:
     """One source that a token volume does not have makes the volume an ordinary projected one (case 97)."""
     assert not allows(["secret"], projecting(TOKEN, source))
     assert allows(["projected"], projecting(TOKEN, source))
 
 
-def test_flex_drivers_are_checked_even_under_the_wildcard():
+def test_flex_drivers_are_checked_even_under_the_wildcard() -> None:
     """Where the SCC lists drivers each flexVolume needs one of them (case 99)."""
     under = scc(volumes=["*"], allowedFlexVolumes=[{"driver": "a/b"}])
     asked = mounting({"flexVolume": {"driver": "a/b"}}, {"flexVolume": {"driver": "c/d"}})
@@ -109,12 +117,12 @@ def test_flex_drivers_are_checked_even_under_the_wildcard():
     assert texts(under, asked) == [f'{POD}.volumes[1].driver: Invalid value: "c/d": {detail}']
 
 
-def test_without_listed_drivers_all_are_allowed():
+def test_without_listed_drivers_all_are_allowed() -> None:
     """An empty list of drivers allows every driver."""
     assert fills(scc(volumes=["flexVolume"]), mounting({"flexVolume": {"driver": "c/d"}})) == {}
 
 
-def test_drivers_do_not_matter_where_flex_volumes_are_not_allowed():
+def test_drivers_do_not_matter_where_flex_volumes_are_not_allowed() -> None:
     """A flexVolume that is refused as a type is not refused again for its driver."""
     under = scc(volumes=["secret"], allowedFlexVolumes=[{"driver": "a/b"}])
     found = objections(under, mounting({"flexVolume": {"driver": "c/d"}}))

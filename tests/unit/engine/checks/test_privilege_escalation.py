@@ -1,12 +1,16 @@
+from typing import Any
+
 import pytest
-from tests.unit.engine.builders import CONTAINER, container, fills, objections, pod, scc, texts
+from tests.unit.engine.builders import CONTAINER, SCC, Json, container, fills, objections, pod, scc, texts
 
 
-def escalation(allow=None, default=None, **fields):
+def escalation(allow: Any = None, default: Any = None, **fields: Any) -> SCC:
+    """An SCC with these two fields about privilege escalation."""
     return scc(allowPrivilegeEscalation=allow, defaultAllowPrivilegeEscalation=default, **fields)
 
 
-def adding(capability):
+def adding(capability: str) -> Json:
+    """A pod whose container adds a capability."""
     return pod(container(capabilities={"add": [capability]}))
 
 
@@ -29,12 +33,12 @@ PRIVILEGED = pod(container(privileged=True))
         ),
     ],
 )
-def test_escalation_is_filled_in(under, asked, expected):
+def test_escalation_is_filled_in(under: SCC, asked: Json, expected: Any) -> None:
     """The SCC's default is filled in unless the container needs escalation, then the ban (cases 71 to 76)."""
     assert fills(under, asked) == ({} if expected is None else {"c.allowPrivilegeEscalation": expected})
 
 
-def test_a_default_capability_counts_for_the_exemption():
+def test_a_default_capability_counts_for_the_exemption() -> None:
     """CAP_SYS_ADMIN that the SCC itself adds exempts as well (case 76)."""
     under = escalation(default=False, defaultAddCapabilities=["CAP_SYS_ADMIN"])
     assert fills(under, pod()) == {"c.capabilities.add": ("CAP_SYS_ADMIN",)}
@@ -47,31 +51,9 @@ def test_a_default_capability_counts_for_the_exemption():
         pytest.param(escalation(allow=False, default=True), pod(), id="74: the SCC contradicts itself"),
     ],
 )
-def test_escalation_is_refused_where_forbidden(under, asked):
+def test_escalation_is_refused_where_forbidden(under: SCC, asked: Json) -> None:
     """A value of true is refused, whoever wrote it (cases 72, 74)."""
     detail = "Allowing privilege escalation for containers is not allowed"
     path = f"{CONTAINER}.allowPrivilegeEscalation"
     assert objections(under, asked) == [("PrivilegeEscalationNotAllowed", path, detail)]
     assert texts(under, asked) == [f"{path}: Invalid value: true: {detail}"]
-
-
-def test_privileged_containers_are_refused():
-    """A privileged container is refused; false is as good as silence."""
-    under = scc(allowPrivilegedContainer=False)
-    assert objections(under, PRIVILEGED) == [
-        ("PrivilegedNotAllowed", f"{CONTAINER}.privileged", "Privileged containers are not allowed")
-    ]
-    assert fills(under, pod(container(privileged=False))) == {}
-    assert fills(scc(), PRIVILEGED) == {}
-
-
-def test_read_only_root_is_filled_in_and_enforced():
-    """A silent container gets a read-only root, an explicit false is refused (case 77)."""
-    under = scc(readOnlyRootFilesystem=True)
-    path = f"{CONTAINER}.readOnlyRootFilesystem"
-    assert fills(under, pod()) == {"c.readOnlyRootFilesystem": True}
-    assert fills(under, pod(container(readOnlyRootFilesystem=True))) == {}
-    assert objections(under, pod(container(readOnlyRootFilesystem=False))) == [
-        ("ReadOnlyRootFilesystemRequired", path, "ReadOnlyRootFilesystem must be set to true")
-    ]
-    assert texts(under, pod(container(readOnlyRootFilesystem=False)))[0].startswith(f"{path}: Invalid value: false: ")
