@@ -71,7 +71,7 @@ def unmet_ranges(found: Sequence[Ranges]) -> Iterator[str]:
     holders: dict[str, str] = {}
     for ranges in found:
         if not ranges.complete:
-            yield f"namespace {ranges.namespace}: {ranges}"
+            yield f"namespace {ranges.namespace}: incomplete: {ranges}"
         elif other := holders.get(ranges.uid_range):
             yield f"namespace {ranges.namespace}: UID range {ranges.uid_range} is also that of namespace {other}"
         holders[ranges.uid_range] = ranges.namespace

@@ -33,15 +33,15 @@ class Screen:
     """Writes to standard output.
 
     Args:
-        picture: record everything, for `save`.
+        picture: record everything, for `save`, in a width of its own.
     """
 
     def __init__(self, *, picture: bool = False) -> None:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show an arrow is no reason to fail
-        self.console = Console(highlight=False, record=picture)
-        if picture or not self.console.is_terminal:
-            self.console = Console(highlight=False, record=picture, width=int(os.environ.get("COLUMNS") or _LOG_WIDTH))
+        fits_itself = sys.stdout.isatty() or "COLUMNS" in os.environ
+        width = None if fits_itself and not picture else _LOG_WIDTH
+        self.console = Console(highlight=False, record=picture, width=width)
 
     def title(self, text: str) -> None:
         """Begin a part."""
@@ -67,7 +67,7 @@ class Screen:
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """Show on a terminal that something goes on."""
-        if not self.console.is_terminal:
+        if not sys.stdout.isatty():
             yield
             return
         with self.console.status(Text(text)):
@@ -83,7 +83,7 @@ class Screen:
     def pods(self, found: Sequence[AuditedPod]) -> None:
         """Show the answer of each pod."""
         wide = self.console.width >= _WIDE
-        last = "Reason, or what admission would set"
+        last = "Reason, or what would be set"
         table = self._table(*(("Namespace", "Pod", "SCC", "Verdict", last) if wide else ("Pod", "SCC", "Verdict")))
         for namespace, group in groupby(found, key=lambda pod: pod.namespace):
             for number, pod in enumerate(group):

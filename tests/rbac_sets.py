@@ -1,7 +1,7 @@
 """A seeded generator of RBAC objects and access questions, for comparing authorizers.
 
 `generate(seed)` gives objects that an API server accepts, in the order in which they can be created, and questions
-about verb `use` on SCCs. The same seed gives the same set. Names carry the seed, but groups such as
+about verb `use` on SCCs. The same seed gives the same set. Names carry the seed (or another prefix), but groups such as
 `system:serviceaccounts` and roles with `*` reach across sets: on one API server, either keep one set at a time or
 answer from all objects.
 """
@@ -37,9 +37,23 @@ class Question(NamedTuple):
         return {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
 
 
-def generate(seed: int, *, questions: int = 300) -> tuple[list[Object], list[Question]]:
-    """RBAC objects (with their namespaces first) and questions about them."""
-    made = _Set(seed)
+class Size(NamedTuple):
+    """How many objects of each kind a set has; Roles are counted per namespace."""
+
+    cluster_roles: int = 12
+    roles: int = 4
+    cluster_role_bindings: int = 12
+    role_bindings: int = 48
+
+
+FULL = Size()
+
+
+def generate(
+    seed: int, *, questions: int = 300, size: Size = FULL, prefix: str = ""
+) -> tuple[list[Object], list[Question]]:
+    """RBAC objects (with their namespaces first) and questions about them; names begin with `prefix`."""
+    made = _Set(seed, size, prefix)
     objects = made.objects()
     return objects, [made.question() for _ in range(questions)]
 
@@ -65,18 +79,19 @@ def aggregate(objects: list[Object]) -> list[Object]:
 
 
 class _Set:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, size: Size, prefix: str) -> None:
         self.random = Random(seed)
-        self.prefix = f"rbac-{seed}"
+        self.size = size
+        self.prefix = prefix or f"rbac-{seed}"
         self.namespaces = [f"{self.prefix}-{letter}" for letter in "abc"]
         self.sccs = [f"{self.prefix}-scc{number}" for number in range(5)]
         self.users = [f"{self.prefix}-user{number}" for number in range(4)]
         self.groups = [f"{self.prefix}-group{number}" for number in range(3)]
         self.accounts = ["default", "builder", "robot"]
         self.label = {f"example.com/{self.prefix}": "aggregate"}
-        self.cluster_roles = [f"{self.prefix}-cluster-role{number}" for number in range(12)]
+        self.cluster_roles = [f"{self.prefix}-cluster-role{number}" for number in range(size.cluster_roles)]
         self.aggregated = [f"{self.prefix}-aggregated{number}" for number in range(2)]
-        self.roles = [f"{self.prefix}-role{number}" for number in range(4)]
+        self.roles = [f"{self.prefix}-role{number}" for number in range(size.roles)]
         self.roles.append(self.cluster_roles[0])  # one name is that of a ClusterRole and of Roles
         self.missing = f"{self.prefix}-missing"  # bound in places, but there is no such role
 
@@ -85,8 +100,9 @@ class _Set:
         objects += [self.cluster_role(name) for name in self.cluster_roles]
         objects += [self.aggregated_role(name) for name in self.aggregated]
         objects += [self.role(name, namespace) for namespace in self.namespaces for name in self.roles]
-        objects += [self.cluster_role_binding(number) for number in range(12)]
-        objects += [self.role_binding(number, self.random.choice(self.namespaces)) for number in range(48)]
+        objects += [self.cluster_role_binding(number) for number in range(self.size.cluster_role_bindings)]
+        for number in range(self.size.role_bindings):
+            objects.append(self.role_binding(number, self.random.choice(self.namespaces)))
         return objects
 
     def cluster_role(self, name: str) -> Object:

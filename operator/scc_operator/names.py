@@ -71,3 +71,6 @@ ANNOTATION_PREFIX = "scc-operator.io"
 AUDIT_PREFIX = "securitycontextconstraints.admission.openshift.io"
 AUDIT_DENIED = "securityserviceconstraints.admission.openshift.io/denied"
 POD_NETWORKS = "k8s.ovn.org/pod-networks"
+
+# --- OpenShift: what marks an object as part of the platform (spec/resources.md §3.1) ---------------------------------
+PLATFORM_ANNOTATION = "include.release.openshift.io/"

@@ -514,7 +514,8 @@ class Cluster:
             raise ClusterError(f"cluster {self.name}: {component} does not run; running: {', '.join(self.pids())}")
         os.kill(pid, sig)
         if sig == signal.SIGKILL:
-            _wait(lambda: component not in self.pids(), 20, lambda: f"{component} survives SIGKILL")
+            # A dying process loses its command line before its sockets: until it is dead its ports are taken.
+            _wait(lambda: _born(pid) is None, 20, lambda: f"{component} survives SIGKILL")
 
     def start_component(self, component: str) -> None:
         """Start a dead component as it was started first, and wait until the API server is ready."""

@@ -107,3 +107,8 @@ def start_operator(
 def operator(start_operator: Callable[..., OperatorProcess]) -> OperatorProcess:
     """An operator with its default settings."""
     return start_operator()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo comes last: it brings a cluster of its own, and what breaks it has broken something else before."""
+    items.sort(key=lambda item: item.path.name == "test_demo.py")

@@ -161,7 +161,7 @@ class OperatorProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of one series of `/metrics`; 0 where there is none."""
-        wanted = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        wanted = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
         prefix = f"{name}{{{wanted}}} " if labels else f"{name} "
         for line in self.http("/metrics")[1].splitlines():
             if line.startswith(prefix):

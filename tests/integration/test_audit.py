@@ -26,7 +26,6 @@ from scc_operator import names
 
 OWNER = {"securityContext": {"runAsUser": 65534}}
 NFS_RANGE = {"type": "MustRunAsRange", "uidRangeMin": 65534, "uidRangeMax": 65534}
-NFS_ACCOUNT = {**SERVICE_ACCOUNT, "namespace": ""}
 REFUSED = denied("RunAsUserOutOfRange")
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -458,7 +457,10 @@ def test_what_changed_while_the_operator_was_away_is_made_true(
 def test_admission_records_are_kept_where_they_are_believed(
     operator: OperatorProcess, start_operator: Callable[..., OperatorProcess], kubectl: Kubectl, namespace: str
 ) -> None:
-    """With `openshift` a recorded SCC stays and today's other answer goes to `would-match`; without a subject type it is no record."""
+    """With `openshift` a recorded SCC stays and today's other answer goes to `would-match`.
+
+    A record is an SCC together with a subject type. The default setting believes nobody.
+    """
     record = {names.SCC_ANNOTATION: "anyuid", names.SUBJECT_TYPE: "user"}
     with instead_of(operator, start_operator, SCC_OPERATOR_ADMISSION_RECORD="openshift"):
         kubectl.apply(
@@ -482,7 +484,6 @@ def test_admission_records_are_kept_where_they_are_believed(
             for name in ("recorded", "denied-today", "same", "no-record")
         }
         assert would_match == {"recorded": "restricted-v2", "denied-today": None, "same": None, "no-record": None}
-    # The default believes nobody.
     expect(kubectl, namespace, {"recorded": completed("restricted-v2"), "denied-today": REFUSED})
     assert names.WOULD_MATCH not in kubectl.annotations("pod", "recorded", namespace)
 

@@ -165,7 +165,7 @@ def test_conflicts_on_the_ledger_delay_ranges_and_nothing_else(proxy: Proxy, res
 
 
 def test_a_ledger_write_without_an_answer_gives_no_block_twice(proxy: Proxy, rest: Rest, namespace: str) -> None:
-    """The connection breaks once the API server has stored the reservation: at most one block stays reserved for nobody."""
+    """The connection breaks once the API server has stored a reservation: at most that block is reserved for nobody."""
     eventually(lambda: all_have_ranges(rest, [namespace]))
     before = taken_blocks(rest)
     with proxy.rule(LEDGER, cut=Cut.AFTER) as cut:

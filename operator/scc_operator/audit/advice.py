@@ -153,16 +153,25 @@ def change_pod(pod: Mapping[str, Any], provider: Provider, prepare: Prepare = di
         if not objections:
             return PodChanges(provider.name, tuple(changes.values()), changed)
         before = len(changes)
+        wanted: dict[Path, Change] = {}
         for objection in objections:
             advice = _ADVICE.get(objection.code)
             if advice is None:
                 return None
             change = advice(objection, ready, provider.scc)
+            wanted.setdefault(change.path, change)
+        # Items of a list from the end on: removing one moves those behind it.
+        for change in sorted(wanted.values(), key=_index, reverse=True):
             if change.path not in changes and _apply(changed, change):
                 changes[change.path] = change
         if len(changes) == before:
             return None
     return None
+
+
+def _index(change: Change) -> int:
+    last = change.path[-1]
+    return last if isinstance(last, int) else -1
 
 
 def _apply(pod: Json, change: Change) -> bool:

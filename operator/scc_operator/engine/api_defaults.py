@@ -7,7 +7,11 @@ it again changes nothing (spec/admission.md appendix C).
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from scc_operator.engine.pod import parse_pod
 from scc_operator.engine.volume_types import PROJECTED
+from scc_operator.engine.wire import convert
 
 TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # a path
 TOKEN_VOLUME_PREFIX = "kube-api-access-"  # noqa: S105  # a name
@@ -15,11 +19,44 @@ TOKEN_VOLUME_PREFIX = "kube-api-access-"  # noqa: S105  # a name
 Json = dict[str, Any]
 
 
+class _Port(msgspec.Struct, rename="camel"):
+    container_port: int = 0
+
+
+class _Mount(msgspec.Struct, rename="camel"):
+    mount_path: str = ""
+
+
+class _Container(msgspec.Struct, rename="camel"):
+    ports: tuple[_Port, ...] = ()
+    volume_mounts: tuple[_Mount, ...] = ()
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    init_containers: tuple[_Container, ...] = ()
+    containers: tuple[_Container, ...] = ()
+    automount_service_account_token: bool = True
+
+
+class _Manifest(msgspec.Struct):
+    spec: _Spec | None = None
+
+
+def _check(pod: Mapping[str, Any]) -> None:
+    """Refuse what has a wrong type, here where the pod can still be named."""
+    parse_pod(pod)
+    convert(pod, _Manifest, "Pod")
+
+
 def with_api_defaults(pod: Mapping[str, Any]) -> Json:
     """The pod with the API's own defaults: a source for each volume, host ports with the host's network, and so on.
 
     Returns a new object, which shares with the given one what is equal.
+
+    Raises:
+        InvalidObject: a field that is read has a wrong type.
     """
+    _check(pod)
     spec: Json = dict(pod.get("spec") or {})
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
@@ -41,7 +78,11 @@ def with_service_account(pod: Mapping[str, Any], *, automount: bool = True) -> J
     Args:
         pod: the pod.
         automount: what the service account's own `automountServiceAccountToken` says; the pod's has priority.
+
+    Raises:
+        InvalidObject: a field that is read has a wrong type.
     """
+    _check(pod)
     spec: Json = dict(pod.get("spec") or {})
     spec["serviceAccountName"] = spec["serviceAccount"] = (
         spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"

@@ -162,12 +162,12 @@ def evaluate(pod: Pod, provider: Provider) -> Attempt:
     objections: list[Objection] = []
     for pod_check in provider.pod_fillers:
         pod_check.fill(draft)
-    for pod_check in provider.pod_objectors:
+    for pod_check in provider.pod_checks:
         objections += pod_check.objections(draft)
     for shape in pod.containers:
         container = ContainerDraft(shape, draft)
         for container_check in provider.container_fillers:
             container_check.fill(container)
-        for container_check in provider.container_objectors:
+        for container_check in provider.container_checks:
             objections += container_check.objections(container)
     return Attempt(provider.scc.metadata.name, tuple(objections), tuple(draft.fills))

@@ -34,15 +34,18 @@ class Provider:
     Attributes:
         scc: the SCC with the namespace's values filled in.
         root: what the paths of its objections start with.
-        pod_fillers: the pod checks that may fill something in, in order; likewise the other three.
+        pod_checks: the checks of the pod that have something to do, in order.
+        pod_fillers: those of them that may fill something in.
+        container_checks: likewise for each container.
+        container_fillers: likewise for each container.
     """
 
     scc: SecurityContextConstraints
     root: str
+    pod_checks: tuple[PodCheck, ...]
     pod_fillers: tuple[PodCheck, ...]
-    pod_objectors: tuple[PodCheck, ...]
+    container_checks: tuple[ContainerCheck, ...]
     container_fillers: tuple[ContainerCheck, ...]
-    container_objectors: tuple[ContainerCheck, ...]
 
     @property
     def name(self) -> str:
@@ -85,17 +88,15 @@ def build_providers(
 def compile_provider(scc: SecurityContextConstraints, safe_sysctls: frozenset[str] = SAFE_SYSCTLS) -> Provider:
     """The provider of an SCC whose values are complete and that has no `evaluation_errors`."""
     terms = Terms(scc, safe_sysctls)
-    pod_checks = [check for check in (compiled(terms) for compiled in POD_CHECKS) if check]
-    container_checks = [check for check in (compiled(terms) for compiled in CONTAINER_CHECKS) if check]
+    pod_checks = tuple(check for check in (compiled(terms) for compiled in POD_CHECKS) if check)
+    container_checks = tuple(check for check in (compiled(terms) for compiled in CONTAINER_CHECKS) if check)
     return Provider(
         scc=scc,
         root=f"provider {scc.name}: ",
+        pod_checks=pod_checks,
         pod_fillers=tuple(check for check in pod_checks if type(check).fill is not PodCheck.fill),
-        pod_objectors=tuple(check for check in pod_checks if type(check).objections is not PodCheck.objections),
+        container_checks=container_checks,
         container_fillers=tuple(check for check in container_checks if type(check).fill is not ContainerCheck.fill),
-        container_objectors=tuple(
-            check for check in container_checks if type(check).objections is not ContainerCheck.objections
-        ),
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 from tests.unit.engine.builders import Json, container, pod
 
 from scc_operator.engine.api_defaults import TOKEN_MOUNT_PATH, with_api_defaults, with_service_account
+from scc_operator.engine.errors import InvalidObject
 from scc_operator.engine.pod import parse_pod
 
 
@@ -81,3 +82,19 @@ def test_the_token_is_mounted_unless_told_otherwise(spec: Json, automount: bool,
     """The pod's word counts before the account's, and containers that bring their own mount need none."""
     shape = parse_pod(with_service_account(pod(spec=spec), automount=automount))
     assert bool(shape.volumes) is mounted
+
+
+@pytest.mark.parametrize(
+    "spec, field",
+    [
+        ({"volumes": "x"}, "spec.volumes"),
+        ({"containers": [{"ports": [{"containerPort": "80"}]}]}, "spec.containers[0].ports[0].containerPort"),
+        ({"containers": [{"volumeMounts": ["x"]}]}, "spec.containers[0].volumeMounts[0]"),
+    ],
+)
+def test_wrong_types_are_named(spec: Json, field: str) -> None:
+    """A manifest that no API server would accept is refused with the field that is wrong."""
+    for complete in (with_api_defaults, with_service_account):
+        with pytest.raises(InvalidObject) as error:
+            complete(pod(spec=spec))
+        assert (error.value.object, error.value.field) == ("Pod proj/p", field)

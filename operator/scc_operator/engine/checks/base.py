@@ -4,6 +4,7 @@ A check is compiled from an SCC whose values are complete (the namespace's fille
 this SCC has completed it so far. A check that has nothing to do under an SCC is not compiled at all.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import msgspec
@@ -92,25 +93,23 @@ class ContainerDraft:
         return Objection("Invalid", f"{self.pod.root}.{place}.{field}", value, detail, code, place)
 
 
-class PodCheck:
+class PodCheck(ABC):
     """A constraint on the pod as a whole."""
 
-    def fill(self, pod: PodDraft) -> None:
+    def fill(self, pod: PodDraft) -> None:  # noqa: B027  # not every check fills something in
         """Complete what the pod leaves open."""
 
+    @abstractmethod
     def objections(self, pod: PodDraft) -> Sequence[Objection]:
         """What is wrong with the completed pod."""
-        del pod
-        return ()
 
 
-class ContainerCheck:
+class ContainerCheck(ABC):
     """A constraint on each container; the pod has been completed before."""
 
-    def fill(self, container: ContainerDraft) -> None:
+    def fill(self, container: ContainerDraft) -> None:  # noqa: B027  # not every check fills something in
         """Complete what the container leaves open."""
 
+    @abstractmethod
     def objections(self, container: ContainerDraft) -> Sequence[Objection]:
         """What is wrong with the completed container."""
-        del container
-        return ()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from scc_operator.engine.checks.base import PodCheck, PodDraft, Terms
 from scc_operator.engine.scc import ANY
-from scc_operator.engine.verdict import Objection
+from scc_operator.engine.verdict import Objection, go_quote
 
 SAFE_SYSCTLS = frozenset(
     {
@@ -64,8 +64,10 @@ class Sysctls(PodCheck):
         for index, name in enumerate(pod.pod.sysctls):
             path = f"pod.spec.securityContext.sysctls[{index}]"
             if self.forbidden.match(name):
-                found.append(Objection("Forbidden", path, None, f'sysctl "{name}" is not allowed', "SysctlForbidden"))
+                found.append(
+                    Objection("Forbidden", path, None, f"sysctl {go_quote(name)} is not allowed", "SysctlForbidden")
+                )
             elif name not in self.safe and not self.allowed.match(name):
-                detail = f'unsafe sysctl "{name}" is not allowed'
+                detail = f"unsafe sysctl {go_quote(name)} is not allowed"
                 found.append(Objection("Forbidden", path, None, detail, "UnsafeSysctlNotAllowed"))
         return found

@@ -36,6 +36,12 @@ def test_slashes_are_not_dots() -> None:
     assert objections(rules(), setting("kernel/shm_rmid_forced")) == unsafe("kernel/shm_rmid_forced")
 
 
+def test_names_are_quoted_as_go_does() -> None:
+    """What cannot be printed in a name is escaped."""
+    ((_, _, detail),) = objections(rules(), setting('a"b'))
+    assert detail == r'unsafe sysctl "a\"b" is not allowed'
+
+
 def test_forbidden_wins_over_allowed_and_safe() -> None:
     """A forbidden sysctl is refused even if it is safe and allowed (case 102)."""
     assert objections(rules(["*"], ["kernel.*"]), setting("kernel.shm_rmid_forced")) == [

@@ -1,0 +1,24 @@
+"""How a command ends."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes that scripts can use."""
+
+    OK = 0
+    """Yes, or nothing found."""
+    ERROR = 1
+    """Wrong usage, or something failed."""
+    FINDINGS = 2
+    """Denied, findings, a difference."""
+    UNDECIDED = 3
+    """It cannot be decided: data is missing, or the right to read it."""
+
+
+class CLIError(Exception):
+    """A command cannot go on; the text names the object, what was found and the way out."""
+
+    def __init__(self, message: str, code: Exit = Exit.ERROR) -> None:
+        super().__init__(message)
+        self.code = code
