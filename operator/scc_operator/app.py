@@ -5,7 +5,7 @@ import os
 import kopf
 
 from scc_operator import settings
-from scc_operator.handlers import events, lifecycle
+from scc_operator.handlers import lifecycle
 from scc_operator.runtime import Operator
 
 
@@ -13,7 +13,6 @@ def build(registry: kopf.OperatorRegistry, configuration: settings.Settings) -> 
     """Register all handlers of one operator."""
     operator = Operator(configuration)
     lifecycle.register(registry, operator)
-    events.register(registry, operator.mirror, operator.metrics)
     return operator
 
 

@@ -74,3 +74,13 @@ POD_NETWORKS = "k8s.ovn.org/pod-networks"
 
 # --- OpenShift: what marks an object as part of the platform (spec/resources.md §3.1) ---------------------------------
 PLATFORM_ANNOTATION = "include.release.openshift.io/"
+
+# --- scc-operator: UID blocks and who holds them -----------------------------------------------------------------
+HOLDING_RESOURCE = "namespaceranges"
+HOLDING_KIND = "NamespaceRange"
+RESERVATIONS = "scc-operator.io/reservations"
+NEXT_BLOCK = "scc-operator.io/next-block"
+
+# --- scc-operator: what became of the default SCCs ---------------------------------------------------------------
+DEFAULT_SCC_RESOURCE = "defaultsccs"
+DEFAULT_SCC_KIND = "DefaultSCC"

@@ -2,6 +2,8 @@
 
 Start: wait for our kinds to be served, wait for the Lease, list everything, create what is missing, then work. Kopf
 begins to watch only after that, so no handler ever meets an empty mirror that claims to be whole.
+
+On OpenShift, SCCs, grants and ranges are in other hands: only the audit runs, and no kind of ours is needed.
 """
 
 import asyncio
@@ -26,13 +28,13 @@ from scc_operator.kube.client import Api, retrying
 from scc_operator.kube.discovery import is_openshift, wait_until_served
 from scc_operator.kube.events import Recorder
 from scc_operator.kube.lease import Lease
-from scc_operator.kube.paths import RANGES
+from scc_operator.kube.paths import DEFAULT_SCCS, RANGES
 from scc_operator.reconcile import default_sccs
 from scc_operator.reconcile.bindings import BindingReconciler
 from scc_operator.reconcile.constraints import ConstraintsWatch
 from scc_operator.reconcile.ranges import RangeAllocator
 from scc_operator.reports.metrics import Metrics
-from scc_operator.reports.server import serve
+from scc_operator.reports.server import metrics, probes, serve
 from scc_operator.settings import Settings, Switch
 
 _log = logging.getLogger(__name__)
@@ -53,36 +55,32 @@ class Operator:
         self._api: Api | None = None
         self._lease: Lease | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._http: web.AppRunner | None = None
+        self._http: list[web.AppRunner] = []
         self._working = False
 
     async def start(self) -> None:
         """Start everything; returns when the mirror is whole and the side tasks run."""
         settings = self.settings
-        if settings.http_port:
-            self._http = await serve(
-                settings.http_host,
-                settings.http_port,
-                registry=self.metrics.registry,
-                ready=self.missing,
-                alive=self.stuck,
-            )
+        await self._serve()
         api = self._api = await Api.connect()
         _log.info("talking to %s", api.server)
-        kinds = [kind for kind in Kind if "." in kind.resource.group]
-        await wait_until_served(api, [*(kind.resource for kind in kinds), RANGES])
-        await self._lead(api)
         openshift = await is_openshift(api)
+        if openshift:
+            _log.warning("this is OpenShift: SCCs, grants and ranges are its own, only the audit runs")
+            self.mirror.kinds = tuple(kind for kind in Kind if not kind.ours)
+        else:
+            kinds = [kind.resource for kind in Kind if "." in kind.resource.group]
+            await wait_until_served(api, [*kinds, RANGES, DEFAULT_SCCS])
+        await self._lead(api)
         resync = Resync(api, self.mirror, self.metrics, page_size=settings.page_size, interval=settings.resync_interval)
         recorder = Recorder(api)
         auditor = Auditor(api, self.mirror, settings, self.metrics)
-        bindings = BindingReconciler(api, self.mirror, recorder, auditor)
         constraints = ConstraintsWatch(self.mirror, recorder)
         self.metrics.watch_pods(auditor.counts)
         problems = [constraints.counts]
-        work: list[Coroutine[Any, Any, None]] = [resync.run(), auditor.run(), bindings.run(), constraints.run()]
-        if openshift:
-            _log.warning("this is OpenShift: ranges and default SCCs are its own, only audit and bindings run")
+        work: list[Coroutine[Any, Any, None]] = [resync.run(), auditor.run(), constraints.run()]
+        if not openshift:
+            work.append(BindingReconciler(api, self.mirror, recorder, auditor).run())
         if settings.ranges is not Switch.OFF and not openshift:
             ranges = RangeAllocator(
                 api, self.mirror, recorder, settings, self.metrics, lambda: resync.list(Kind.NAMESPACES)
@@ -92,10 +90,14 @@ class Operator:
         self.metrics.watch_problems(lambda: [item for counts in problems for item in counts()])
         if settings.default_sccs is not Switch.OFF and not openshift:
             await default_sccs.create_missing(api)
-        for kind in Kind:
+            defaults = default_sccs.DefaultSCCWatch(api, self.mirror, recorder)
+            self.metrics.watch_default_sccs(defaults.counts)
+            work.append(defaults.run())
+        for kind in self.mirror.kinds:
             await retrying(partial(resync.list, kind))
         self._tasks += [self._spawn(each) for each in work]
         self._working = True
+        self.metrics.leading.set(1)
         _log.info("working: %d pods ask %d questions", len(self.mirror.pods), len(self.mirror.questions))
 
     async def stop(self) -> None:
@@ -108,12 +110,18 @@ class Operator:
             await self._lease.release()
         if self._api is not None:
             await self._api.close()
-        if self._http is not None:
-            await self._http.cleanup()
+        for server in self._http:
+            await server.cleanup()
 
     def missing(self) -> str:
-        """What is missing before answers can be trusted; empty when ready."""
+        """What is missing before answers can be trusted; empty when ready.
+
+        A replica that waits while another holds the Lease is ready too: for taking over. Were it not, no update and no
+        drained node could tell a healthy spare from a broken one.
+        """
         if not self._working:
+            if self._lease is not None and self._lease.held_by_another:
+                return ""
             return "starting: waiting for CustomResourceDefinitions, the Lease or the first lists"
         unsynced = self.mirror.unsynced
         return f"not listed yet: {', '.join(kind.value for kind in unsynced)}" if unsynced else ""
@@ -122,6 +130,12 @@ class Operator:
         """Which task has ended that never should; empty while all work goes on."""
         ended = [task.get_name() for task in self._tasks if task.done()]
         return f"ended: {', '.join(ended)}" if ended and self._working else ""
+
+    async def _serve(self) -> None:
+        settings = self.settings
+        ports = {settings.http_port: probes(ready=self.missing, alive=self.stuck)}
+        ports.setdefault(settings.metrics_port or settings.http_port, []).extend(metrics(self.metrics.registry))
+        self._http = [await serve(settings.http_host, port, pages) for port, pages in ports.items() if port]
 
     async def _lead(self, api: Api) -> None:
         if self.settings.lease is Switch.ON:

@@ -50,6 +50,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """SELinux levels that are handed out, `prefix/labels per level` (spec/namespaces.md §2)."""
     mcs_labels_per_project: int = 5
     """Distance between the labels of neighbouring UID blocks."""
+    ranges_quarantine: float = 86400.0
+    """How long the UID block of a namespace that is gone is given to nobody else, however few are free."""
+    ranges_leak_grace: float = 60.0
+    """How long a UID block may be taken for nobody known before it is freed: longer than any allocator that shares the
+    ledger needs between taking a block and annotating."""
     lease: Switch = Switch.AUTO
     """Wait for a Lease before working; auto: in a cluster yes, on a workstation no."""
     lease_name: str = "scc-operator"
@@ -70,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address of `/healthz`, `/readyz` and `/metrics`."""
     http_port: int = 8080
     """Port of the same; 0 turns the server off."""
+    metrics_port: int = 0
+    """A port of its own for `/metrics`; 0 leaves it at `http_port`."""
 
 
 def load(environment: Mapping[str, str]) -> Settings:

@@ -24,6 +24,13 @@ def cluster() -> Iterator[launcher.Cluster]:
 
 
 @pytest.fixture(scope="session")
+def installed(kubectl: Kubectl) -> None:
+    """Everything of `manifests/audit` but the Deployment: rights, roles and policies as users install them."""
+    rendered = kubectl("kustomize", ROOT / "manifests/audit").stdout
+    kubectl.apply(*(each for each in yaml.safe_load_all(rendered) if each["kind"] != "Deployment"))
+
+
+@pytest.fixture(scope="session")
 def kubectl(cluster: launcher.Cluster) -> Kubectl:
     """Run kubectl as the cluster's administrator, or `as_user`."""
     return Kubectl(cluster.kubeconfig)

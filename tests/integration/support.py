@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -181,6 +181,25 @@ class OperatorProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """It is down for a while."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def replaced(self, start: Callable[..., "OperatorProcess"], **environment: str) -> Iterator["OperatorProcess"]:
+        """One with other settings, started by the fixture `start_operator`, works in its place for a while."""
+        with self.away():
+            other = start(**environment)
+            try:
+                yield other
+            finally:
+                other.kill()
 
     def kill(self) -> None:
         """End it as a power failure does."""

@@ -1,7 +1,6 @@
 """Running pods carry the answer that is true now, whatever changes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -39,20 +38,6 @@ def nfs_scc(namespace: str, **fields: Any) -> dict[str, Any]:
 def account(namespace: str, name: str = "default") -> dict[str, str]:
     """A service account as a subject of RBAC."""
     return {"kind": "ServiceAccount", "name": name, "namespace": namespace}
-
-
-@contextmanager
-def instead_of(
-    operator: OperatorProcess, start: Callable[..., OperatorProcess], **environment: str
-) -> Iterator[OperatorProcess]:
-    """An operator with other settings in the place of the module's."""
-    operator.stop()
-    other = start(**environment)
-    try:
-        yield other
-    finally:
-        other.stop()
-        operator.start()
 
 
 # --- pods ------------------------------------------------------------------------------------------------------------
@@ -441,15 +426,12 @@ def test_what_changed_while_the_operator_was_away_is_made_true(
         rbac("Role", "nfs", namespace, rules=[use_rule(name)]), grant, pod("before", namespace, container=OWNER)
     )
     expect(kubectl, namespace, {"before": completed(name)})
-    operator.stop()
-    try:
+    with operator.away():
         kubectl("delete", "rolebinding", "nfs", "-n", namespace)
         kubectl.apply(
             pod("meanwhile", namespace),
             pod("forged", namespace, annotations={names.SCC_ANNOTATION: "privileged"}),
         )
-    finally:
-        operator.start()
     written = completed("restricted-v2")
     expect(kubectl, namespace, {"before": REFUSED, "meanwhile": written, "forged": written})
 
@@ -462,7 +444,7 @@ def test_admission_records_are_kept_where_they_are_believed(
     A record is an SCC together with a subject type. The default setting believes nobody.
     """
     record = {names.SCC_ANNOTATION: "anyuid", names.SUBJECT_TYPE: "user"}
-    with instead_of(operator, start_operator, SCC_OPERATOR_ADMISSION_RECORD="openshift"):
+    with operator.replaced(start_operator, SCC_OPERATOR_ADMISSION_RECORD="openshift"):
         kubectl.apply(
             pod("recorded", namespace, annotations=record),
             pod("denied-today", namespace, annotations=record, container=OWNER),
@@ -514,8 +496,7 @@ def test_nothing_that_is_not_ours_is_touched(
     operator: OperatorProcess, kubectl: Kubectl, new_namespace: Callable[..., str], temporary: Callable[..., None]
 ) -> None:
     """No finalizer, no label and no annotation of a framework appears on anything; only our annotations do."""
-    operator.stop()
-    try:
+    with operator.away():
         namespace = new_namespace(labels={"team": "blue"}, annotations={"example.com/note": "1"})
         name = f"nfs-{namespace}"
         temporary(
@@ -540,8 +521,6 @@ def test_nothing_that_is_not_ours_is_touched(
             "sccbinding": ["own", "-n", namespace],
         }
         before = {kind: kubectl.json(kind, *args) for kind, args in where.items()}
-    finally:
-        operator.start()
     expect(kubectl, namespace, {"nfs": completed(name)})
     kubectl.patch("scc", name, {"priority": 8, "users": ["jane"]})
     before["scc"] |= {"priority": 8, "users": ["jane"]}

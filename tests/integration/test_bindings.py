@@ -1,8 +1,7 @@
 """SCC bindings become RBAC, and stop being RBAC, whatever happens to either."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,16 +83,6 @@ def can_use(kubectl: Kubectl, scc_name: str, namespace: str, user: str, *groups:
 def exists(kubectl: Kubectl, kind: str, name: str, *where: str) -> bool:
     """Whether there is such an object."""
     return kubectl("get", kind, name, *where, check=False).returncode == 0
-
-
-@contextmanager
-def stopped(operator: OperatorProcess) -> Iterator[None]:
-    """The operator is down for a while."""
-    operator.stop()
-    try:
-        yield
-    finally:
-        operator.start()
 
 
 # --- what is generated -----------------------------------------------------------------------------------------------
@@ -227,7 +216,7 @@ def test_a_binding_that_went_while_the_operator_was_down(
     here = ["-n", namespace]
     eventually(lambda: ready(kubectl, "gone", namespace)[0] == ready(kubectl, "stays", namespace)[0] == "True")
     eventually(lambda: condition(kubectl, "clustersccbinding", wide)[0] == "True")
-    with stopped(operator):
+    with operator.away():
         kubectl("delete", "sccbinding", "gone", *here, "--cascade=orphan")
         kubectl("delete", "clustersccbinding", wide, "--cascade=orphan")
         assert exists(kubectl, "rolebinding", generated("gone", name), *here)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from tests.integration.support import Kubectl, OperatorProcess, eventually, expect, pod
+from tests.integration.support import Kubectl, OperatorProcess, completed, eventually, expect, pod
 
 from scc_operator import names
 from scc_operator.reconcile.default_sccs import default_objects
@@ -28,11 +28,16 @@ OF_OPENSHIFT = "include.release.openshift.io/self-managed-high-availability"
 NO_RANGES = (None, "unknown", "NamespaceRangesMissing")
 
 
+def exists(kubectl: Kubectl, kind: str, name: str) -> bool:
+    """Whether there is such an object."""
+    return bool(kubectl("get", kind, name, "--ignore-not-found", "-o", "name").stdout)
+
+
 def test_all_are_created(operator: OperatorProcess, kubectl: Kubectl) -> None:
     """13 SCCs, each with its ClusterRole; everybody who is authenticated may use the two baselines and no other."""
     assert operator.http("/readyz")[0] == 200
     stored = {item["metadata"]["name"]: item for item in kubectl.json(CRD)["items"]}
-    assert SCCS == sorted(stored.keys() & {*SCCS})
+    assert sorted(stored.keys() & {*SCCS}) == SCCS
     for manifest in default_objects():
         if manifest["kind"] == names.SCC_KIND:
             found = stored[manifest["metadata"]["name"]]
@@ -63,10 +68,9 @@ def test_edits_survive_a_restart_and_what_is_missing_comes_back(operator: Operat
         if item["metadata"]["name"] != "hostaccess"
     }
     try:
-        operator.stop()
-        kubectl("delete", CRD, "hostaccess")
-        kubectl("delete", "clusterrole", role, names.SCC_ROLE_PREFIX + "anyuid")
-        operator.start()
+        with operator.away():
+            kubectl("delete", CRD, "hostaccess")
+            kubectl("delete", "clusterrole", role, names.SCC_ROLE_PREFIX + "anyuid")
         assert kubectl.json(CRD, "nonroot") == before
         assert kubectl.json(CRD, "hostaccess")["allowHostIPC"] is True
         assert kubectl.json("clusterrole", role)["rules"][0]["resourceNames"] == ["hostaccess"]
@@ -81,13 +85,11 @@ def test_switched_off(
     operator: OperatorProcess, start_operator: Callable[..., OperatorProcess], kubectl: Kubectl
 ) -> None:
     """With `defaultSccs` off nothing is created; switching it on again brings back what is missing."""
-    operator.stop()
-    kubectl("delete", CRD, "nested-container")
-    other = start_operator(SCC_OPERATOR_DEFAULT_SCCS="off")
-    assert kubectl(*"get --ignore-not-found -o name".split(), CRD, "nested-container").stdout == ""
-    other.stop()
-    operator.start()
-    assert kubectl.json(CRD, "nested-container")["metadata"]["name"] == "nested-container"
+    with operator.away():
+        kubectl("delete", CRD, "nested-container")
+        start_operator(SCC_OPERATOR_DEFAULT_SCCS="off").stop()
+        assert not exists(kubectl, CRD, "nested-container")
+    assert exists(kubectl, CRD, "nested-container")
 
 
 @pytest.mark.parametrize("settings", [{}, {"SCC_OPERATOR_RANGES": "on", "SCC_OPERATOR_DEFAULT_SCCS": "on"}])
@@ -99,28 +101,27 @@ def test_on_openshift_nothing_of_openshifts_is_written(
     settings: dict[str, str],
 ) -> None:
     """On OpenShift the audit works and ranges and default SCCs are left to OpenShift, whatever the settings say."""
-    operator.stop()
-    kubectl("annotate", "crd", CRD, f"{OF_OPENSHIFT}=true")
-    try:
-        kubectl("delete", CRD, "nested-container")
-        kubectl("delete", "clusterrole", names.SCC_ROLE_PREFIX + "nested-container")
-        ledger = kubectl.json("rangeallocation", names.RANGE_NAME)
-        other = start_operator(SCC_OPERATOR_RANGES_GRACE="0.2", **settings)
-        namespace = new_namespace()
-        kubectl.apply(pod("web", namespace))
-        expect(kubectl, namespace, {"web": NO_RANGES})
-        own = {names.UID_RANGE: "61000/100", names.MCS: "s0:c9,c8"}
-        kubectl("annotate", "namespace", namespace, *(f"{key}={value}" for key, value in own.items()))
-        expect(kubectl, namespace, {"web": ("restricted-v2", "fits-with-defaults", None)})
-        found = kubectl.annotations("namespace", namespace)
-        assert {key: value for key, value in found.items() if key.startswith("openshift.io/")} == own
-        assert kubectl.json("rangeallocation", names.RANGE_NAME) == ledger
-        for kind, name in ((CRD, "nested-container"), ("clusterrole", names.SCC_ROLE_PREFIX + "nested-container")):
-            assert kubectl("get", kind, name, "--ignore-not-found", "-o", "name").stdout == ""
-        other.stop()
-    finally:
-        kubectl("annotate", "crd", CRD, f"{OF_OPENSHIFT}-")
-        operator.start()
+    with operator.away():
+        kubectl("annotate", "crd", CRD, f"{OF_OPENSHIFT}=true")
+        try:
+            kubectl("delete", CRD, "nested-container")
+            kubectl("delete", "clusterrole", names.SCC_ROLE_PREFIX + "nested-container")
+            ledger = kubectl.json("rangeallocation", names.RANGE_NAME)
+            other = start_operator(SCC_OPERATOR_RANGES_GRACE="0.2", **settings)
+            namespace = new_namespace()
+            kubectl.apply(pod("web", namespace))
+            expect(kubectl, namespace, {"web": NO_RANGES})
+            own = {names.UID_RANGE: "61000/100", names.MCS: "s0:c9,c8"}
+            kubectl("annotate", "namespace", namespace, *(f"{key}={value}" for key, value in own.items()))
+            expect(kubectl, namespace, {"web": completed("restricted-v2")})
+            found = kubectl.annotations("namespace", namespace)
+            assert {key: value for key, value in found.items() if key.startswith("openshift.io/")} == own
+            assert kubectl.json("rangeallocation", names.RANGE_NAME) == ledger
+            assert not exists(kubectl, CRD, "nested-container")
+            assert not exists(kubectl, "clusterrole", names.SCC_ROLE_PREFIX + "nested-container")
+            other.stop()
+        finally:
+            kubectl("annotate", "crd", CRD, f"{OF_OPENSHIFT}-")
     # Taken for plain Kubernetes again, the same cluster gets what it lacks.
-    assert kubectl.json(CRD, "nested-container")["metadata"]["name"] == "nested-container"
+    assert exists(kubectl, CRD, "nested-container")
     eventually(lambda: names.SUPPLEMENTAL_GROUPS in kubectl.annotations("namespace", namespace))

@@ -66,6 +66,7 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing(environment: dict[str, s
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     for wanted in (
+        r"Ready after .*; it created the 13 default SCCs\.",
         r"shop 10000\d0000/10000 s0:c\d+,c\d+ 10000\d0000/10000",
         r"billing 1000680000/10000 s0:c26,c15 1000680000/10000",
         r"billing invoices-\S+ restricted-v2 fits",

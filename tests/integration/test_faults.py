@@ -8,10 +8,12 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pykube
 import pytest
+import yaml
 from tests.cluster import launcher
 from tests.integration.proxy import Cut, Proxy
 from tests.integration.rest import Rest
@@ -22,6 +24,7 @@ from scc_operator.allocation.ledger import decode
 from scc_operator.allocation.uid_blocks import parse_block
 from scc_operator.kube.paths import (
     BINDINGS,
+    CLUSTER_BINDINGS,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     EVENTS,
@@ -380,15 +383,16 @@ def test_deaths_in_a_burst_of_namespaces_cost_no_correctness(
     """Killed at any moment, again and again: every namespace has a block of its own, every pod its answer."""
     moments = random.Random(1)
     wanted: list[str] = []
-    for life in range(3):
-        created = new_namespaces(rest, f"{namespace}-{life}", 5)
+    lives = 4
+    for life in range(lives):
+        created = new_namespaces(rest, f"{namespace}-{life}", 6)
         wanted += created
         for name in created:
             rest.create(PODS, _pod_without_account(name), name)
         time.sleep(moments.uniform(0, 0.4))  # the moment of death is what varies
         operator.kill()
-        operator.start(wait=life == 2)
-        if life < 2:
+        operator.start(wait=life == lives - 1)
+        if life < lives - 1:
             eventually(lambda: "working:" in operator.log.read_text().split("talking to")[-1], timeout=30, pause=0.02)
     eventually(lambda: all_have_ranges(rest, wanted))
 
@@ -542,39 +546,91 @@ def events(rest: Rest, reason: str, name: str, namespace: str = "default") -> st
 # --- rights ---------------------------------------------------------------------------------------------------------
 
 
+ACCOUNT = "system:serviceaccount:scc-operator:scc-operator"
+
+
 def test_an_operator_without_rights_says_which_it_lacks(
+    operator: OperatorProcess,
     start_operator: Callable[..., OperatorProcess],
     cluster: launcher.Cluster,
     rest: Rest,
     namespace: str,
-    tmp_path: Any,
+    tmp_path: Path,
     audit: Callable[..., Any],
 ) -> None:
     """Without a right to read it ends; for one to write it waits; either way it names verb and resource."""
+    eventually(lambda: all_have_ranges(rest, [namespace]))
+    operator.kill()
     user = f"operator-{namespace}"
     with Proxy(cluster.kubeconfig, tmp_path, impersonate=user) as proxy:
-        operator = start_operator(kubeconfig=proxy.kubeconfig, wait=False, SCC_OPERATOR_RANGES="off")
-        assert operator.process is not None
-        assert operator.process.wait(20) != 0
-        assert f'User "{user}" cannot list resource' in operator.log.read_text()
+        limited = start_operator(kubeconfig=proxy.kubeconfig, wait=False, SCC_OPERATOR_RANGES="off")
+        assert limited.process is not None
+        assert limited.process.wait(20) != 0
+        assert f'User "{user}" cannot list resource' in limited.log.read_text()
 
         everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch", "use"]}
+        patch = {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]}
+        role_ref = {"apiGroup": names.RBAC_GROUP, "kind": "ClusterRole", "name": user}
         rest.create(CLUSTER_ROLES, {"metadata": {"name": user}, "rules": [everything]})
-        binding_ = {
-            "metadata": {"name": user},
-            "roleRef": {"apiGroup": names.RBAC_GROUP, "kind": "ClusterRole", "name": user},
-            "subjects": [{"kind": "User", "name": user}],
-        }
-        rest.create(CLUSTER_ROLE_BINDINGS, binding_)
+        subjects = [{"kind": "User", "name": user}]
+        rest.create(CLUSTER_ROLE_BINDINGS, {"metadata": {"name": user}, "roleRef": role_ref, "subjects": subjects})
         try:
-            operator.start()
+            limited.start()
             rest.run_pod("web", namespace)
             lacking = f'User "{user}" cannot patch resource "pods/status"'
-            eventually(lambda: lacking in operator.log.read_text())
-            patch = {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]}
+            eventually(lambda: lacking in limited.log.read_text())
             rest.patch(CLUSTER_ROLES, user, {"rules": [everything, patch]})
-            eventually(lambda: audit("web")[1])
+            eventually(lambda: audit("web") == FITS)
         finally:
-            operator.kill()
+            limited.kill()
             rest.delete(CLUSTER_ROLE_BINDINGS, user)
             rest.delete(CLUSTER_ROLES, user)
+
+
+def test_the_rights_of_the_manifests_are_enough(
+    operator: OperatorProcess,
+    start_operator: Callable[..., OperatorProcess],
+    cluster: launcher.Cluster,
+    kubectl: Kubectl,
+    rest: Rest,
+    namespace: str,
+    nfs: str,
+    tmp_path: Path,
+    audit: Callable[..., Any],
+) -> None:
+    """With the rights that `manifests/audit` gives and no others, everything that it does is allowed."""
+    operator.kill()
+    shipped = list(yaml.safe_load_all(kubectl("kustomize", ROOT / "manifests/audit").stdout))
+    rights = [each for each in shipped if each["kind"].startswith(("ClusterRole", "Role", "Namespace"))]
+    kubectl.apply(*rights)
+    rest.delete(RANGES, names.RANGE_NAME)
+    with Proxy(cluster.kubeconfig, tmp_path, impersonate=ACCOUNT) as proxy:
+        limited = start_operator(kubeconfig=proxy.kubeconfig, SCC_OPERATOR_LEASE="on")
+        rest.create(BINDINGS, binding("nfs", namespace, [nfs, "no-such-scc"], DEFAULT_ACCOUNT), namespace)
+        rest.create(CLUSTER_BINDINGS, cluster_binding(namespace, nfs))
+        rest.run_pod("nfs", namespace, runAsUser=65534)
+        eventually(lambda: audit("nfs")[0] == nfs)
+        eventually(lambda: all_have_ranges(rest, [namespace]))
+        role, made = names.SCC_ROLE_PREFIX + nfs, f"{names.GENERATED_PREFIX}nfs:{nfs}"
+        rest.patch(CLUSTER_ROLES, role, {"metadata": {"labels": {names.OWNER_UID_LABEL: "other"}}})
+        rest.patch(ROLE_BINDINGS, made, {"subjects": []}, namespace)
+        eventually(lambda: (rest.get(ROLE_BINDINGS, made, namespace) or {}).get("subjects"))
+        rest.delete(CLUSTER_BINDINGS, namespace)
+        rest.delete(BINDINGS, "nfs", namespace)
+        eventually(lambda: audit("nfs") == DENIED)
+        limited.stop()
+        refused = [seen.request for seen in proxy.seen if seen.status == 403]
+        assert not refused, f"without the right to: {refused}"
+
+
+DEFAULT_ACCOUNT = {"kind": "ServiceAccount", "name": "default"}
+
+
+def cluster_binding(namespace: str, scc_name: str) -> dict[str, Any]:
+    """A ClusterSCCBinding for all service accounts of a namespace, and named after it."""
+    return {
+        "apiVersion": f"{names.GROUP}/{names.VERSION}",
+        "kind": names.CLUSTER_BINDING_KIND,
+        "metadata": {"name": namespace},
+        "spec": {"sccs": [scc_name], "subjects": [{"kind": "Namespace", "name": namespace}]},
+    }

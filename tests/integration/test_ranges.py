@@ -188,15 +188,12 @@ def test_terminating_namespaces_get_nothing(
     operator: OperatorProcess, kubectl: Kubectl, new_namespace: Callable[..., str]
 ) -> None:
     """A namespace on its way out is given no block; one that has a block keeps it until it is gone."""
-    operator.stop()
-    try:
+    with operator.away():
         namespace = new_namespace()
         held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "namespace": namespace}}
         held["metadata"]["finalizers"] = ["example.com/held"]  # type: ignore[index]
         kubectl.apply(held)
         kubectl("delete", "namespace", namespace, "--wait=false")
-    finally:
-        operator.start()
     try:
         of(kubectl, new_namespace())
         assert not kubectl.annotations("namespace", namespace).keys() & {*KEYS}

@@ -9,6 +9,19 @@ import msgspec
 from scc_operator.access.reconciliation import CONFLICTS
 from scc_operator.access.scc_bindings import Problem, SCCBinding, format_time
 
+EXPIRES_SOON = "ExpiresSoon"
+REFUSED = "Refused"
+REASONS = CONFLICTS | {
+    EXPIRES_SOON,
+    REFUSED,
+    "Expired",
+    "InvalidBinding",
+    "InvalidSubject",
+    "SCCNotFound",
+    "Terminating",
+}
+"""Everything that may be said about a binding that needs somebody's attention."""
+
 _PROBLEMS_SHOWN = 10
 _SUBJECTS_SHOWN = 2
 
@@ -24,6 +37,16 @@ class Outcome(msgspec.Struct, frozen=True):
     """The number of pods that run under one of these SCCs through it."""
     now: datetime
 
+    def soon(self, binding: SCCBinding) -> Problem | None:
+        """What is to be said while it still grants what it should, but not for long."""
+        if self.problems or binding.expires_at is None or not binding.expires_soon(self.now):
+            return None
+        return Problem(
+            EXPIRES_SOON,
+            f"{binding} expires at {format_time(binding.expires_at)}: from then on it grants nothing. To keep the "
+            "grant, set spec.expiresAt to a later time",
+        )
+
 
 def status(binding: SCCBinding, outcome: Outcome) -> dict[str, Any]:
     """The whole `status` to store: observedGeneration, conditions Conflict and Ready, sccs, grantedTo, pods.
@@ -37,7 +60,7 @@ def status(binding: SCCBinding, outcome: Outcome) -> dict[str, Any]:
             bool(conflicts),
             *_summary(conflicts, "NoConflict", "no foreign object has a name that is needed"),
         ),
-        ("Ready", not outcome.problems, *_summary(outcome.problems, "Granted", _success(binding, outcome))),
+        ("Ready", not outcome.problems, *_summary(outcome.problems, *_success(binding, outcome))),
     )
     return {
         "observedGeneration": binding.generation,
@@ -68,10 +91,12 @@ def _subjects(binding: SCCBinding) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _success(binding: SCCBinding, outcome: Outcome) -> str:
+def _success(binding: SCCBinding, outcome: Outcome) -> tuple[str, str]:
+    if soon := outcome.soon(binding):
+        return soon.code, soon.message
     where = f"in namespace {binding.namespace}" if binding.namespace else "in all namespaces"
     until = f" until {format_time(binding.expires_at)}" if binding.expires_at else ""
-    return f"{', '.join(outcome.granted)} may be used {where}{until}"
+    return "Granted", f"{', '.join(outcome.granted)} may be used {where}{until}"
 
 
 def _condition(binding: SCCBinding, now: datetime, kind: str, value: str, reason: str, message: str) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Changes(msgspec.Struct, frozen=True):
     to_delete: tuple[ObjectReference, ...] = ()
     granted: tuple[str, ...] = ()
     """The SCCs that are granted once the writes are made."""
+    standing: tuple[str, ...] = ()
+    """Those of them that are granted already, without a write."""
     problems: tuple[Problem, ...] = ()
     """Those of `Desired` and the conflicts."""
 
@@ -56,6 +58,7 @@ def diff(desired: Desired, existing: Iterable[Mapping[str, Any]]) -> Changes:
     stored = {_key(obj): obj for obj in existing}
     writes: dict[_Step, list[dict[str, Any]]] = {step: [] for step in _Step}
     granted: list[str] = []
+    standing: list[str] = []
     problems = list(desired.problems)
     for scc, role in desired.cluster_roles.items():
         binding = desired.bindings[scc]
@@ -68,6 +71,8 @@ def diff(desired: Desired, existing: Iterable[Mapping[str, Any]]) -> Changes:
             problems.append(_binding_conflict(binding, scc))
         else:
             granted.append(scc)
+            if role_step is binding_step is _Step.KEEP:
+                standing.append(scc)
             writes[role_step].append(_in_place_of(found_role, role))
             writes[binding_step].append(_in_place_of(found_binding, binding))
     staying = {_key(obj) for step in (_Step.KEEP, _Step.REPLACE) for obj in writes[step]}
@@ -80,6 +85,7 @@ def diff(desired: Desired, existing: Iterable[Mapping[str, Any]]) -> Changes:
             if obj["kind"] in _BINDING_KINDS and key not in staying and _is_ours(obj, desired.owner)
         ),
         granted=tuple(granted),
+        standing=tuple(standing),
         problems=tuple(problems),
     )
 

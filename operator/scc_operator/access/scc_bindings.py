@@ -7,7 +7,7 @@ of a binding is right takes effect; what is wrong is a problem and takes none.
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ NAMESPACE = "Namespace"
 MAX_SCCS = 8
 MAX_SUBJECTS = 64
 
+_NOTICE = timedelta(days=1)
 _MAX_NAME = 253
 _MAX_LABEL = 63
 _MAX_NAMESPACE_NAME = 63
@@ -47,6 +48,7 @@ class SCCBinding(msgspec.Struct, frozen=True):
     generation: int
     sccs: tuple[str, ...]
     subjects: tuple[Subject, ...]
+    created: datetime | None = None
     expires_at: datetime | None = None
     terminating: bool = False
     conditions: tuple[dict[str, Any], ...] = ()
@@ -65,6 +67,26 @@ class SCCBinding(msgspec.Struct, frozen=True):
     def expired(self, now: datetime) -> bool:
         """Whether it has expired; it holds until just before `spec.expiresAt`."""
         return self.expires_at is not None and now >= self.expires_at
+
+    @property
+    def notice_at(self) -> datetime | None:
+        """From when on it is told that it expires soon; None where it never expires.
+
+        A day before, or when nine tenths of its time are over, where that is later.
+        """
+        if self.expires_at is None:
+            return None
+        whole = self.expires_at - (self.created or self.expires_at)
+        return self.expires_at - min(_NOTICE, max(whole, timedelta()) / 10)
+
+    def expires_soon(self, now: datetime) -> bool:
+        """Whether its end is near, but not yet there."""
+        return self.notice_at is not None and self.notice_at <= now and not self.expired(now)
+
+    def next_turn(self, now: datetime) -> datetime | None:
+        """When time alone changes what is to be said or done about it; None where it never will."""
+        coming = [time for time in (self.notice_at, self.expires_at) if time is not None and time > now]
+        return min(coming, default=None)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
@@ -101,7 +123,8 @@ def parse_scc_binding(raw: Mapping[str, Any]) -> SCCBinding:
         generation=wire.metadata.generation,
         sccs=wire.spec.sccs,
         subjects=wire.spec.subjects,
-        expires_at=_time(wire.spec.expires_at, describe(raw, kind)) if wire.spec.expires_at is not None else None,
+        created=_time(wire.metadata.creation_timestamp, describe(raw, kind), "metadata.creationTimestamp"),
+        expires_at=_time(wire.spec.expires_at, describe(raw, kind), "spec.expiresAt"),
         terminating=bool(wire.metadata.deletion_timestamp),
         conditions=wire.status.conditions,
     )
@@ -231,6 +254,7 @@ class _ObjectMeta(msgspec.Struct, frozen=True, rename="camel"):
     namespace: str = ""
     uid: str = ""
     generation: int = 0
+    creation_timestamp: str | None = None
     deletion_timestamp: str = ""
 
 
@@ -250,11 +274,13 @@ class _Wire(msgspec.Struct, frozen=True):
     status: _Status = _Status()
 
 
-def _time(text: str, obj: str) -> datetime:
+def _time(text: str | None, obj: str, field: str) -> datetime | None:
+    if text is None:
+        return None
     try:
         time: datetime = msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)])
     except msgspec.ValidationError as error:
-        raise InvalidObject(obj, "spec.expiresAt", repr(text), "a time like 2030-01-31T18:00:00Z") from error
+        raise InvalidObject(obj, field, repr(text), "a time like 2030-01-31T18:00:00Z") from error
     return time
 
 

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
 
 import msgspec
 
 from scc_operator.allocation.ledger import Ledger
 from scc_operator.allocation.mcs import LabelPlan
-from scc_operator.allocation.uid_blocks import Block, InvalidBlock, mask_of, parse_blocks, scan_block
+from scc_operator.allocation.uid_blocks import Block, InvalidBlock, UIDRange, mask_of, parse_blocks, scan_block
 from scc_operator.names import MCS, SUPPLEMENTAL_GROUPS, UID_RANGE
 
 # One annotation may keep at most so many blocks from being given away; else whoever can annotate one namespace could
@@ -43,7 +45,7 @@ def namespace_state(
     )
 
 
-class Entry(msgspec.Struct):
+class Entry(msgspec.Struct, frozen=True):
     """A namespace with its annotations understood as far as they can be."""
 
     state: NamespaceState
@@ -94,49 +96,56 @@ class Census:
         """The block whose label the namespace carries."""
         return self.labels.block_of_offset(entry.label) if isinstance(entry.label, int) else None
 
-    def _read(self, state: NamespaceState) -> Entry:
-        entry = Entry(state)
-        if state.uid_range is not None:
-            self._read_uid_range(entry, state.uid_range)
-        if state.groups is not None and not (entry.block and state.groups == str(entry.block)):
-            self._read_groups(entry, state.groups)
-        if state.mcs:
-            self._read_mcs(entry, state.mcs)
-        return entry
+    def label_key(self, text: str) -> int | str:
+        """The key of a label in `label_holders`."""
+        return _label_key(text, self.labels)
 
-    def _read_uid_range(self, entry: Entry, text: str) -> None:
-        try:
-            entry.block, entry.trailing = scan_block(text)
-        except InvalidBlock:
-            return
-        entry.index = self.uid_range.index_of(entry.block)
-        if entry.block.holds_uids:
-            self.holders[entry.block].append(entry.state.name)
+    def _read(self, state: NamespaceState) -> Entry:
+        entry = _understand(state, self.uid_range, self.labels)
+        if entry.block is not None and entry.block.holds_uids:
+            self.holders[entry.block].append(state.name)
             if entry.index is None:
                 self._avoid(entry.block)
+        if entry.groups is not None:
+            self._count_groups(entry, entry.groups)
+        if entry.label is not None:
+            self.label_holders[entry.label].append(state.name)
+            self._claim(entry, self.named_by_label(entry))
+        return entry
 
-    def _read_groups(self, entry: Entry, text: str) -> None:
-        try:
-            entry.groups = parse_blocks(text)
-        except InvalidBlock:
-            return
+    def _count_groups(self, entry: Entry, groups: tuple[Block, ...]) -> None:
         named = self.named_by_groups(entry)
-        if named is not None and named != entry.index:
-            self.claims[named].add(entry.state.name)
-        elif named is None:
-            for block in entry.groups:
+        self._claim(entry, named)
+        if named is None:
+            for block in groups:
                 self._avoid(block)
 
-    def _read_mcs(self, entry: Entry, text: str) -> None:
-        offset = self.labels.mcs_range.offset_of(text)
-        entry.label = text if offset is None else offset
-        self.label_holders[entry.label].append(entry.state.name)
-        named = self.named_by_label(entry)
+    def _claim(self, entry: Entry, named: int | None) -> None:
         if named is not None and named != entry.index:
             self.claims[named].add(entry.state.name)
 
     def _avoid(self, block: Block) -> None:
         self.avoid |= mask_of(self.uid_range.indices_overlapping(block)[:MAX_AVOIDED_BLOCKS])
+
+
+@lru_cache(maxsize=1 << 16)  # thousands of namespaces are looked at again whenever one of them changes
+def _understand(state: NamespaceState, uid_range: UIDRange, labels: LabelPlan) -> Entry:
+    block, trailing, index, groups, label = None, "", None, None, None
+    if state.uid_range is not None:
+        with suppress(InvalidBlock):
+            block, trailing = scan_block(state.uid_range)
+            index = uid_range.index_of(block)
+    if state.groups is not None and not (block and state.groups == str(block)):
+        with suppress(InvalidBlock):
+            groups = parse_blocks(state.groups)
+    if state.mcs:
+        label = _label_key(state.mcs, labels)
+    return Entry(state, block, trailing, index, groups, label)
+
+
+def _label_key(text: str, labels: LabelPlan) -> int | str:
+    offset = labels.mcs_range.offset_of(text)
+    return text if offset is None else offset
 
 
 def _overlaps(blocks: Iterable[Block]) -> dict[Block, Block]:

@@ -54,10 +54,11 @@ class Ledger(msgspec.Struct, frozen=True):
         """Whether block `index` is taken."""
         return bool(self.bits >> index & 1)
 
-    def reserve(self, count: int, avoid: int = 0) -> tuple["Ledger", tuple[int, ...]]:
-        """Take the `count` lowest blocks that are neither taken nor in the bitmap `avoid`.
+    def reserve(self, count: int, avoid: int = 0, first: int = 0) -> tuple["Ledger", tuple[int, ...]]:
+        """Take the `count` lowest blocks from `first` on that are neither taken nor in the bitmap `avoid`.
 
-        Returns the new ledger and the indices in ascending order.
+        Where there are not enough, the search goes on at the begin of the range. Returns the new ledger and the indices
+        in the order in which they were found.
 
         Raises:
             RangeExhausted: there are not that many; nothing is reserved.
@@ -66,8 +67,10 @@ class Ledger(msgspec.Struct, frozen=True):
         available = free.bit_count()
         if available < count:
             raise RangeExhausted(self.uid_range, count, available)
-        chosen = tuple(_lowest_bits(free, count))
-        return self.mark(chosen), chosen
+        behind = free >> first << first
+        chosen = _lowest_bits(behind, count)
+        chosen += _lowest_bits(free ^ behind, count - len(chosen))
+        return self.mark(chosen), tuple(chosen)
 
     def mark(self, indices: Iterable[int]) -> "Ledger":
         """The ledger with these blocks taken.
@@ -84,6 +87,10 @@ class Ledger(msgspec.Struct, frozen=True):
             IndexError: the range has no such block.
         """
         return Ledger(self.uid_range, self.bits & ~self._mask(indices))
+
+    def without(self, bitmap: int) -> "Ledger":
+        """The ledger with all bits of `bitmap` clear, also those above the number of blocks. See `release`."""
+        return Ledger(self.uid_range, self.bits & ~bitmap)
 
     def encode(self) -> dict[str, str]:
         """The fields `range` and `data` of the RangeAllocation, in canonical form."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from scc_operator.allocation.census import MAX_AVOIDED_BLOCKS, Census, Entry, NamespaceState
-from scc_operator.allocation.ledger import RangeExhausted
+from scc_operator.allocation.uid_blocks import Block, UIDRange
 from scc_operator.names import MCS, SUPPLEMENTAL_GROUPS, UID_RANGE
 
 _NAMES_SHOWN = 3
@@ -24,17 +24,25 @@ class Problem(msgspec.Struct, frozen=True):
         return (self.namespace, self.code) < (other.namespace, other.code)
 
 
-def problems_of(census: Census, entry: Entry, given: int | None) -> Iterable[Problem]:
+def problems_of(census: Census, entry: Entry, given: Block | None) -> Iterable[Problem]:
     """What is wrong with the annotations that a namespace carries; `given` is the block that it is about to get."""
     if not entry.state.terminating:
         yield from _of_uid_range(census, entry)
-        yield from _of_groups(census, entry, given)
+        yield from _of_groups(entry, given)
         yield from _of_label(census, entry, given)
 
 
-def cannot_be_given(state: NamespaceState, error: RangeExhausted) -> Problem:
+def cannot_be_given(state: NamespaceState, uid_range: UIDRange) -> Problem:
     """The namespace gets no block, because there is none."""
-    return _problem(state, "RangeExhausted", UID_RANGE, None, f"cannot be given: {error}")
+    return _problem(
+        state,
+        "RangeExhausted",
+        UID_RANGE,
+        None,
+        f"cannot be given: no block of {uid_range} is free. As soon as one is, this namespace gets it: delete "
+        "namespaces that nobody needs, look with `kubectl get namespaceranges` for blocks that are quarantined, or "
+        "configure a larger range",
+    )
 
 
 def no_spare_label(census: Census, entry: Entry) -> Problem:
@@ -80,7 +88,7 @@ def _of_uid_range(census: Census, entry: Entry) -> Iterable[Problem]:
             "DuplicateBlock",
             UID_RANGE,
             text,
-            f"is also the block of {_named(others)}, so their pods share UIDs. In all but one of them "
+            f"is also the block of {listed(others)}, so their pods share UIDs. In all but one of them "
             f"{_remove(UID_RANGE)} and restart the pods",
         )
     elif block in census.overlaps:
@@ -90,7 +98,7 @@ def _of_uid_range(census: Census, entry: Entry) -> Iterable[Problem]:
             "OverlappingBlock",
             UID_RANGE,
             text,
-            f"overlaps block {other} of {_named(census.holders[other])}, so their pods can share UIDs. In one of them "
+            f"overlaps block {other} of {listed(census.holders[other])}, so their pods can share UIDs. In one of them "
             f"{_remove(UID_RANGE)} and restart the pods",
         )
     if entry.index is None:
@@ -102,13 +110,14 @@ def _of_uid_range(census: Census, entry: Entry) -> Iterable[Problem]:
             UID_RANGE,
             text,
             f"is not a block of {census.uid_range}, so the ledger cannot hold it. It is kept, and no blocks are given "
-            f"away that it overlaps{limit}. Otherwise {_remove(UID_RANGE)} and restart the pods",
+            f"away that it overlaps{limit}. To move it into the range, pin a block to it with a NamespaceRange, remove "
+            "its three annotations and restart the pods",
         )
 
 
-def _of_groups(census: Census, entry: Entry, given: int | None) -> Iterable[Problem]:
+def _of_groups(entry: Entry, given: Block | None) -> Iterable[Problem]:
     state, text = entry.state, entry.state.groups
-    block = entry.block if given is None else census.uid_range.block(given)
+    block = entry.block if given is None else given
     if text is None or (block is not None and text == str(block)):
         return
     if entry.groups is None:
@@ -130,7 +139,7 @@ def _of_groups(census: Census, entry: Entry, given: int | None) -> Iterable[Prob
         )
 
 
-def _of_label(census: Census, entry: Entry, given: int | None) -> Iterable[Problem]:
+def _of_label(census: Census, entry: Entry, given: Block | None) -> Iterable[Problem]:
     state, text = entry.state, entry.state.mcs
     if text == "":
         yield _problem(
@@ -144,16 +153,17 @@ def _of_label(census: Census, entry: Entry, given: int | None) -> Iterable[Probl
         return
     others = [name for name in census.label_holders[entry.label] if name != state.name]
     named = census.named_by_label(entry)
+    index = entry.index if given is None else census.uid_range.index_of(given)
     if others:
         yield _problem(
             state,
             "DuplicateMCS",
             MCS,
             text,
-            f"is also the label of {_named(others)}, so SELinux does not keep their pods apart. In all but one of them "
+            f"is also the label of {listed(others)}, so SELinux does not keep their pods apart. In all but one of them "
             f"{_remove(MCS)} and restart the pods",
         )
-    elif named is not None and named != (entry.index if given is None else given):
+    elif named is not None and named != index:
         yield _problem(
             state,
             "MCSMismatch",
@@ -168,10 +178,10 @@ def _remove(key: str) -> str:
     return f"remove the annotation {key} to be given a new value"
 
 
-def _named(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], kind: str = "namespace") -> str:
     """`namespace a`, or `namespaces a, b, c and 4 more`."""
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f"namespace{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMES_SHOWN])}{more}"
+    return f"{kind}{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMES_SHOWN])}{more}"
 
 
 def _problem(state: NamespaceState, code: str, key: str, value: str | None, what: str) -> Problem:

@@ -58,6 +58,27 @@ class PodChanges(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...]
     pod: Json
 
+    def json_patch(self, original: Mapping[str, Any], prefix: Path = ()) -> list[Json]:
+        """The changes as a JSON patch (RFC 6902).
+
+        Args:
+            original: the pod before them.
+            prefix: the keys that lead from the patched object to the pod.
+        """
+        operations: list[Json] = []
+        made: set[Path] = set()
+        for change in self.changes:
+            path, value = change.path, change.new
+            if value is None:
+                operations.append({"op": "remove", "path": _pointer((*prefix, *path))})
+                continue
+            # A patch cannot write below an object that is not there: then the missing parents come with it.
+            while len(path) > 1 and path[:-1] not in made and value_at(original, path[:-1]) is None:
+                value, path = {path[-1]: value}, path[:-1]
+            made.add(path)
+            operations.append({"op": "add", "path": _pointer((*prefix, *path)), "value": value})
+        return operations
+
     @property
     def loses(self) -> int:
         """How many changes take something from the application."""
@@ -167,6 +188,10 @@ def change_pod(pod: Mapping[str, Any], provider: Provider, prepare: Prepare = di
         if len(changes) == before:
             return None
     return None
+
+
+def _pointer(path: Path) -> str:
+    return "".join(f"/{str(key).replace('~', '~0').replace('/', '~1')}" for key in path)
 
 
 def _index(change: Change) -> int:

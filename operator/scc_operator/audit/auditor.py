@@ -128,7 +128,12 @@ class Auditor:
 
     def _ask(self, question: Question) -> None:
         entry = self._mirror.namespaces.get(("", question.namespace))
-        answer = self.view.answer(question, entry.value if entry else None)
+        view = self.view
+        try:
+            answer = view.answer(question, entry.value if entry else None)
+        except Exception:  # noqa: BLE001 - whoever may create a pod must not be able to end the audit of all others
+            _log.exception("a pod of namespace %s cannot be judged: %s", question.namespace, question)
+            answer = Answer(Verdict.UNKNOWN, reason="InternalError")
         self._metrics.questions_asked.inc()
         if answer.reason == RANGES_MISSING and not self._patience_is_over(question):
             return

@@ -74,6 +74,7 @@ class Permission(msgspec.Struct, frozen=True):
     """One thing that an SCC allows beyond the baseline."""
 
     text: str
+    """In a few words without a comma, to be listed."""
     level: Level
 
 
@@ -98,7 +99,7 @@ def _permissions(scc: SecurityContextConstraints) -> Iterator[Permission]:
         if strategy.type == RUN_AS_ANY:
             yield Permission(f"any {field}", Level.MINOR)
         elif strategy.ranges:
-            ranges = ", ".join(f"{each.min}-{each.max}" if each.min != each.max else f"{each.min}" for each in strategy.ranges)
+            ranges = " ".join(f"{each.min}-{each.max}" if each.min != each.max else f"{each.min}" for each in strategy.ranges)
             yield Permission(f"{field} {ranges}", Level.MINOR)
 
 
@@ -123,14 +124,13 @@ def _capabilities(scc: SecurityContextConstraints) -> Iterator[Permission]:
             reaches = capability.removeprefix("CAP_") in _NODE_CAPABILITIES
             yield Permission(f"capability {capability}", Level.NODE if reaches else Level.LOW)
     if not any(capability.upper() == ALL_CAPABILITIES for capability in scc.required_drop_capabilities):
-        kept = " but " + ", ".join(sorted(scc.required_drop_capabilities)) if scc.required_drop_capabilities else ""
-        yield Permission(f"the runtime's capabilities{kept}", Level.LOW)
+        yield Permission("default capabilities", Level.LOW)
 
 
 def _user(scc: SecurityContextConstraints) -> Iterator[Permission]:
     strategy = scc.run_as_user
     if strategy.type == RUN_AS_ANY:
-        yield Permission("any user, also root", Level.HIGH)
+        yield Permission("any user or root", Level.HIGH)
     elif strategy.type == MUST_RUN_AS_NON_ROOT:
         yield Permission("any user but root", Level.LOW)
     elif strategy.type == MUST_RUN_AS and strategy.uid is not None:
@@ -151,7 +151,7 @@ def _confinement(scc: SecurityContextConstraints) -> Iterator[Permission]:
     if scc.allow_privilege_escalation is not False:
         yield Permission("privilege escalation", Level.HIGH)
     if ANY in scc.seccomp_profiles:
-        yield Permission("any seccomp profile, also none", Level.HIGH)
+        yield Permission("any or no seccomp profile", Level.HIGH)
     elif not scc.seccomp_profiles:
         yield Permission("no seccomp profile", Level.HIGH)
     else:
@@ -159,7 +159,7 @@ def _confinement(scc: SecurityContextConstraints) -> Iterator[Permission]:
             if profile not in {RUNTIME_DEFAULT, "docker/default"}:
                 yield Permission(f"seccomp {profile}", Level.LOW)
     if scc.allowed_unsafe_sysctls:
-        yield Permission(f"unsafe sysctls {', '.join(scc.allowed_unsafe_sysctls)}", Level.HIGH)
+        yield Permission(f"unsafe sysctls {' '.join(scc.allowed_unsafe_sysctls)}", Level.HIGH)
 
 
 def _volumes(scc: SecurityContextConstraints) -> Iterator[Permission]:
@@ -169,4 +169,5 @@ def _volumes(scc: SecurityContextConstraints) -> Iterator[Permission]:
     if ANY in volumes:
         yield Permission("every volume type", Level.LOW)
     elif more := sorted(volumes - {*STANDARD_VOLUMES, HOST_PATH, "none"}):
-        yield Permission(f"{', '.join(more)} volumes", Level.LOW)
+        for volume in more:
+            yield Permission(f"{volume} volumes", Level.LOW)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from scc_operator import names
 from scc_operator.access.grants import Grant
+from scc_operator.access.rbac import GROUP
 from scc_operator.access.subjects import service_account_identity
 from scc_operator.audit.answer import Answer
 from scc_operator.audit.view import View, answer_of
@@ -71,10 +72,11 @@ class Ladder:
         return next((rung for rung in self.rungs if rung.scc == scc), None)
 
     @property
-    def nearest(self) -> Rung | None:
-        """The usable SCC that refuses the pod for the fewest reasons, whose first reason is the answer's."""
+    def refused(self) -> tuple[Rung, ...]:
+        """The usable SCCs that refuse the pod, the nearest first: the one whose first reason is the answer's."""
         refused = [rung for rung in self.rungs if rung.usable_by and not rung.fits]
-        return min(refused, key=lambda rung: len({each.code for each in rung.attempt.objections}), default=None)
+        nearest = min(refused, key=lambda rung: len({each.code for each in rung.attempt.objections}), default=None)
+        return tuple(sorted(refused, key=lambda rung: rung is not nearest))
 
 
 def climb(view: View, question: Question, namespace: Namespace | None) -> Ladder:
@@ -105,22 +107,24 @@ def _grants(view: View, question: Question, scc: str, usable_by: str) -> tuple[G
     return view.grants.paths(account if by_account else question.requester, scc, question.namespace)
 
 
-def grant_text(grant: Grant) -> str:
-    """Where a grant stands, in a few words that name the object to look at."""
+def grant_text(grant: Grant, *, with_group: bool = True) -> str:
+    """Where a grant stands, in a few words that name the object to look at.
+
+    Args:
+        grant: the grant.
+        with_group: whether to say which group it is given to, where it is one.
+    """
+    group = f", group {grant.subject.name}" if with_group and grant.subject.kind == GROUP else ""
     match grant.kind:
         case "superuser":
             return f"group {names.MASTERS} may do everything"
-        case "scc-users":
-            return f"users of SCC {grant.scc}"
-        case "scc-groups":
-            return f"groups of SCC {grant.scc} name {grant.subject.name}"
+        case "scc-users" | "scc-groups":
+            return f"field {grant.kind.removeprefix('scc-')} of SCC {grant.scc}{group}"
         case _:
-            binding = "ClusterRoleBinding" if grant.kind == "clusterrolebinding" else "RoleBinding"
-            where = f"{grant.namespace}/" if grant.namespace else ""
+            kind = "ClusterRoleBinding" if grant.kind == "clusterrolebinding" else "RoleBinding"
+            text = f"{kind} {f'{grant.namespace}/' if grant.namespace else ''}{grant.binding}"
             if grant.owner is not None:
-                source = f"{grant.owner.kind} {grant.owner.namespace}/{grant.owner.name}".replace(" /", " ")
-                text = f"{source} ({binding} {where}{grant.binding})"
-            else:
-                text = f"{binding} {where}{grant.binding}"
-            group = f", group {grant.subject.name}" if grant.subject.kind == "Group" else ""
-            return text + group + (f", {grant.role_kind} {grant.role} grants every SCC" if grant.every_scc else "")
+                where = f"{grant.owner.namespace}/" if grant.owner.namespace else ""
+                text = f"{grant.owner.kind} {where}{grant.owner.name}"
+            wildcard = f", {grant.role_kind} {grant.role} grants every SCC" if grant.every_scc else ""
+            return f"{text}{group}{wildcard}"

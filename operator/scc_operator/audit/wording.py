@@ -20,17 +20,22 @@ class Finding(msgspec.Struct, frozen=True):
 
     Attributes:
         code: the stable reason.
-        field: the field's path in the manifest, from the pod on.
+        path: the keys that lead from the pod to the field.
         found: what stands there.
         allowed: what the SCC allows there.
         term: the SCC's field that says so.
     """
 
     code: str
-    field: str
+    path: tuple[str | int, ...]
     found: str
     allowed: str
     term: str
+
+    @property
+    def field(self) -> str:
+        """The path as people write it."""
+        return path_text(self.path)
 
     def __str__(self) -> str:
         return f"{self.field}: {self.found}, allowed: {self.allowed}"
@@ -118,7 +123,7 @@ _SECCOMP_CODES = frozenset({"SeccompNotAllowed", "SeccompProfileNotAllowed"})
 def _finding(objection: Objection, scc: SecurityContextConstraints, pod: Mapping[str, Any]) -> Finding:
     path = location(objection, pod)
     term, allowed = _TERMS[objection.code](scc)
-    return Finding(objection.code, path_text(path), _found(objection, pod, path), allowed, term)
+    return Finding(objection.code, path, _found(objection, pod, path), allowed, term)
 
 
 def _found(objection: Objection, pod: Mapping[str, Any], path: tuple[str | int, ...]) -> str:

@@ -4,30 +4,30 @@ import importlib
 import sys
 from typing import Any, NamedTuple
 
-import typer
-from typer.core import TyperGroup
+import click
+from click.shell_completion import CompletionItem
 
-from scc_operator.cli.errors import CLIError, Exit
+from scc_operator.cli.errors import CLIError, Exit, close_matches
 
 
 class Verb(NamedTuple):
-    """A verb: its name, the module and function that do it, and what `--help` says of it."""
+    """A verb: its name, the module and the name in it that is its command, and what `--help` says of it."""
 
     name: str
     module: str
-    function: str
+    command: str
     help: str
 
 
 VERBS = (
     Verb("get", "get", "get", "SCCs in the order in which they are tried, and what each allows"),
-    Verb("describe", "describe", "describe", "one SCC: its rules, and who may really use it"),
-    Verb("review", "review", "review", "which SCC the pods of manifests would get, and what is denied and why"),
-    Verb("explain", "explain", "explain", "why a pod gets its SCC or none, and the fix that costs least privilege"),
-    Verb("who-can", "who_can", "who_can", "who may use an SCC, through which grant, and which grants nothing uses"),
-    Verb("can", "can", "can", "which SCCs a user, group or service account may use, and through which grant"),
+    Verb("describe", "describe", "describe", "an SCC's rules, and who may really use it"),
+    Verb("review", "review", "review", "which SCC the pods of manifests would get, what is denied and why"),
+    Verb("explain", "explain", "explain", "why a pod gets its SCC or none, and the cheapest fix"),
+    Verb("who-can", "who_can", "who_can", "who may use an SCC, through which grant, and which are unused"),
+    Verb("can", "can", "can", "which SCCs a user, group or service account may use, and why"),
     Verb("grant", "grant", "grant", "let subjects use SCCs, with an SCC binding"),
-    Verb("revoke", "grant", "revoke", "take subjects out of an SCC binding"),
+    Verb("revoke", "grant", "revoke", "take subjects out of SCC bindings"),
     Verb("add-scc-to-user", "policy", "add_scc_to_user", "as in oc adm policy: let users or service accounts use an SCC"),
     Verb("add-scc-to-group", "policy", "add_scc_to_group", "as in oc adm policy: let groups use an SCC"),
     Verb("remove-scc-from-user", "policy", "remove_scc_from_user", "as in oc adm policy: take an SCC from users"),
@@ -35,72 +35,53 @@ VERBS = (
     Verb("snapshot", "snapshot", "snapshot", "write what the offline mode needs; no secrets in it"),
 )
 _BY_NAME = {verb.name: verb for verb in VERBS}
-_HELP = "SecurityContextConstraints: which one every pod gets, why, and what would change."
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
-class Verbs(TyperGroup):
+class _Verbs(click.Group):
     """The verbs, each loaded when it is called; a list of them loads none."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """All verbs, in the order of the table."""
         del ctx
         return list(_BY_NAME)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a verb."""
-        del ctx
         verb = _BY_NAME.get(cmd_name)
-        return _loaded(verb) if verb else None
+        if verb is None:
+            return None
+        module = importlib.import_module(f"scc_operator.cli.{verb.module}")
+        found: click.Command = getattr(module, verb.command)
+        found.context_settings = {**ctx.command.context_settings, **found.context_settings}
+        return found
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The verb that is called.
-
-        Raises:
-            CLIError: there is none of that name.
-        """
-        if args and args[0] not in _BY_NAME and not args[0].startswith("-") and not ctx.resilient_parsing:
-            from scc_operator.cli.world import close_matches
-
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """The verb that is called; one that does not exist gets close matches."""
+        if args[0] not in _BY_NAME and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise CLIError(f"unknown command {args[0]!r}{close_matches(args[0], _BY_NAME)}; see kubectl scc --help")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(verb.name, verb.help) for verb in VERBS])
 
-    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The verbs that begin so."""
-        from typer._click.shell_completion import CompletionItem  # noqa: PLC2701
-
         found = [CompletionItem(verb.name, help=verb.help) for verb in VERBS if verb.name.startswith(incomplete)]
-        return found or super(TyperGroup, self).shell_complete(ctx, incomplete)
+        return found or click.Command.shell_complete(self, ctx, incomplete)
 
 
-def command() -> Any:
-    """The whole command line."""
-    return Verbs(
-        name="kubectl-scc",
-        help=_HELP,
-        no_args_is_help=True,
-        context_settings=_SETTINGS,
-        rich_markup_mode=None,
-        callback=_version_or_nothing,
-        params=[],
-    )
-
-
-def _version_or_nothing() -> None:
-    """The group itself does nothing."""
-
-
-def _loaded(verb: Verb) -> Any:
-    function = getattr(importlib.import_module(f"scc_operator.cli.{verb.module}"), verb.function)
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(verb.name, context_settings=_SETTINGS)(function)
-    return typer.main.get_command(app)
+command = _Verbs(
+    name="kubectl scc",
+    help="SecurityContextConstraints: which one every pod gets, why, and what would change.\n\n"
+    "Exit codes: 0 yes or nothing found, 1 usage or run-time error, 2 denied or findings, 3 undecidable.",
+    no_args_is_help=True,
+    context_settings=_SETTINGS,
+)
+click.version_option(package_name="scc-operator", prog_name="kubectl scc")(command)
 
 
 def main() -> None:
@@ -111,19 +92,23 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command with these arguments and return its exit code."""
     try:
-        result = command().main(arguments, prog_name="kubectl scc", standalone_mode=False)
+        result = command.main(arguments, prog_name="kubectl scc", standalone_mode=False)
+        sys.stdout.flush()
     except CLIError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
-    except typer.TyperException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            print(error.format_message(), file=sys.stderr)
-        else:
-            print(f"error: {error.format_message()}", file=sys.stderr)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
         return Exit.ERROR
-    except typer.Abort:
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"\nsee {context.command_path} --help" if context else ""
+        print(f"error: {error.format_message()}{hint}", file=sys.stderr)
+        return Exit.ERROR
+    except click.Abort:
+        print("error: interrupted", file=sys.stderr)
         return Exit.ERROR
     except BrokenPipeError:
-        sys.stderr.close()  # the reader has gone, e.g. `| head`
+        sys.stdout = None  # type: ignore[assignment]  # the reader has gone, e.g. `| head`
         return Exit.OK
     return int(result or Exit.OK)

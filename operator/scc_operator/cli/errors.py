@@ -1,5 +1,7 @@
 """How a command ends."""
 
+import difflib
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -22,3 +24,9 @@ class CLIError(Exception):
     def __init__(self, message: str, code: Exit = Exit.ERROR) -> None:
         super().__init__(message)
         self.code = code
+
+
+def close_matches(name: str, known: Iterable[str]) -> str:
+    """A clause that names what may have been meant; empty where nothing comes close."""
+    found = difflib.get_close_matches(name, sorted(known), n=3)
+    return f"; did you mean {' or '.join(found)}?" if found else ""

@@ -1,9 +1,9 @@
 """`kubectl scc get`: SCCs in the order in which they are tried, and what makes each more or less restrictive."""
 
-from typing import Annotated
+from collections.abc import Sequence
 
+import click
 import msgspec
-import typer
 
 from scc_operator import names
 from scc_operator.audit.exposure import Level, Permission, exposure
@@ -12,11 +12,12 @@ from scc_operator.cli.errors import Exit
 from scc_operator.cli.options import Common, with_common
 from scc_operator.cli.output import BAD, FAINT, WARN, Cell, Document, Printer, Table
 from scc_operator.cli.sources import Defaults, Raw
-from scc_operator.cli.world import World, print_notes
+from scc_operator.cli.world import World
 from scc_operator.cluster.records import Constraints
 from scc_operator.engine.order import order, points, reason
 from scc_operator.engine.scc import SecurityContextConstraints, SELinuxOptions, with_defaults, parse_scc
 
+_DEFAULTS = Defaults()
 _STYLES = {Level.NODE: BAD, Level.HIGH: WARN, Level.LOW: "", Level.MINOR: FAINT}
 
 
@@ -47,13 +48,10 @@ class SCCList(Document, kw_only=True):
     items: tuple[Listed, ...] = ()
 
 
+@click.command()
+@click.argument("sccs", nargs=-1, shell_complete=complete.sccs, metavar="[SCC]...")
 @with_common
-def get(
-    common: Common,
-    scc: Annotated[
-        list[str] | None, typer.Argument(help="Names; all where none is given.", autocompletion=complete.sccs)
-    ] = None,
-) -> int:
+def get(common: Common, sccs: tuple[str, ...]) -> int:
     """List SCCs in the order in which they are tried.
 
     ALLOWS tells what an SCC permits beyond restricted-v2, the furthest-reaching first: what reaches the node, what takes
@@ -61,17 +59,16 @@ def get(
     """
     printer = Printer(common)
     with World(common) as world:
-        for name in scc or ():
+        for name in sccs:
             world.scc(name)
-        document = listed(world, scc or [])
-        print_notes(world)
+        document = listed(world, sccs)
     if printer.emit(document, (scc_title(each.name) for each in document.items)):
         return Exit.OK
     printer.table(_table(document, world.sccs()))
     return Exit.OK
 
 
-def listed(world: World, only: list[str]) -> SCCList:
+def listed(world: World, only: Sequence[str]) -> SCCList:
     """The SCCs of a world in order, or those of the given names with their place among all."""
     known = world.constraints()
     ordered = order(each.scc for each in known.values() if each.scc and not each.errors)
@@ -100,11 +97,17 @@ def _broken(name: str, known: Constraints, raw: Raw) -> Listed:
 
 def origin(raw: Raw) -> str:
     """Where an SCC comes from: `default`, `default*` (a default SCC that was changed), `platform` or `custom`."""
-    shipped = Defaults().find(kinds.SCCS, "", raw["metadata"]["name"])
-    if isinstance(shipped, dict):
+    shipped = shipped_scc(raw["metadata"]["name"])
+    if shipped is not None:
         return "default*" if changed_fields(raw, shipped) else "default"
     annotations = raw["metadata"].get("annotations") or {}
     return "platform" if any(key.startswith(names.PLATFORM_ANNOTATION) for key in annotations) else "custom"
+
+
+def shipped_scc(name: str) -> Raw | None:
+    """The default SCC of this name as it is shipped."""
+    found = _DEFAULTS.find(kinds.SCCS, "", name)
+    return found if isinstance(found, dict) else None
 
 
 def changed_fields(raw: Raw, shipped: Raw) -> list[str]:

@@ -1,26 +1,22 @@
-"""The options that commands share, written once.
-
-A verb takes them as one parameter: `def get(..., common: Common)` under the decorator `with_common`, which puts the
-options into the signature that typer reads.
-"""
+"""The options that commands share, written once: `@with_common` adds them and hands them over as one `Common`."""
 
 import functools
-import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
+import click
 import msgspec
-import typer
 
 from scc_operator.cli import complete
+from scc_operator.cli.errors import Exit
 from scc_operator.kube.login import Login
 
-
 OUTPUTS = ("table", "wide", "json", "yaml", "name")
+COLORS = ("auto", "always", "never")
 
 
 class Common(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user asked for with the shared options."""
+    """What the user asked for with the shared options; empty where nothing was said."""
 
     namespace: str = ""
     all_namespaces: bool = False
@@ -44,65 +40,39 @@ class Common(msgspec.Struct, frozen=True, kw_only=True):
         return Login(self.kubeconfig, self.context, self.as_user, self.as_groups)
 
 
-_PARAMETERS: dict[str, tuple[Any, Any]] = {
-    "namespace": (
-        Annotated[str, typer.Option("--namespace", "-n", help="The namespace.", autocompletion=complete.namespaces)],
-        "",
+_OPTIONS = (
+    click.option("-n", "--namespace", default="", shell_complete=complete.namespaces, help="The namespace."),
+    click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces."),
+    click.option("-l", "--selector", default="", metavar="LABELS", help="Labels, as in KEY=VALUE,KEY!=VALUE,KEY,!KEY."),
+    click.option(
+        "-f", "--filename", "files", multiple=True, metavar="PATH", type=click.Path(),
+        help="Manifests: a file, a folder, or - for standard input. May be repeated; laid over the cluster.",
     ),
-    "all_namespaces": (Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")], False),
-    "selector": (Annotated[str, typer.Option("--selector", "-l", help="Labels, as in KEY=VALUE,KEY!=VALUE,KEY.")], ""),
-    "files": (
-        Annotated[
-            list[str] | None,
-            typer.Option("--filename", "-f", help="File, folder or - for manifests; laid over the rest.", metavar="PATH"),
-        ],
-        None,
+    click.option(
+        "--snapshot", default="", metavar="TAR.GZ", type=click.Path(), help="Read the cluster from what `snapshot` wrote."
     ),
-    "snapshot": (
-        Annotated[
-            str, typer.Option("--snapshot", help="Read the cluster from a file that `snapshot` wrote.", metavar="TAR.GZ")
-        ],
-        "",
-    ),
-    "offline": (
-        Annotated[bool, typer.Option("--offline", help="No cluster: the default SCCs and the files alone.")],
-        False,
-    ),
-    "defaults": (
-        Annotated[bool, typer.Option("--defaults", help="Add the default SCCs and ranges where the cluster has none.")],
-        False,
-    ),
-    "kubeconfig": (Annotated[str, typer.Option("--kubeconfig", help="Path of a kubeconfig.", metavar="FILE")], ""),
-    "context": (Annotated[str, typer.Option("--context", help="Context of the kubeconfig.")], ""),
-    "as_user": (Annotated[str, typer.Option("--as", help="Act as this user.", metavar="USER")], ""),
-    "as_groups": (
-        Annotated[list[str] | None, typer.Option("--as-group", help="Act as a member of it.", metavar="GROUP")],
-        None,
-    ),
-    "output": (Annotated[str, typer.Option("--output", "-o", help="One of " + ", ".join(OUTPUTS) + ".")], "table"),
-    "no_headers": (Annotated[bool, typer.Option("--no-headers", help="Tables without their first line.")], False),
-    "color": (Annotated[str, typer.Option("--color", help="auto, always or never.")], "auto"),
-    "exit_zero": (Annotated[bool, typer.Option("--exit-zero", help="End with 0 also where something was found.")], False),
-}
+    click.option("--offline", is_flag=True, help="No cluster: the built-in default SCCs and the files alone."),
+    click.option("--defaults", is_flag=True, help="Add default SCCs and example ranges where the cluster has none."),
+    click.option("--kubeconfig", default="", metavar="FILE", type=click.Path(), help="The kubeconfig."),
+    click.option("--context", default="", shell_complete=complete.contexts, help="A context of the kubeconfig."),
+    click.option("--as", "as_user", default="", metavar="USER", help="Act as this user."),
+    click.option("--as-group", "as_groups", multiple=True, metavar="GROUP", help="Act as a member; may be repeated."),
+    click.option("-o", "--output", default="table", metavar="FORMAT", help=f"One of {', '.join(OUTPUTS)}."),
+    click.option("--no-headers", is_flag=True, help="Tables without their first line."),
+    click.option("--color", default="auto", type=click.Choice(COLORS), help="Colour; auto: only on a terminal."),
+    click.option("--exit-zero", is_flag=True, help="End with 0 instead of 2 or 3."),
+)  # fmt: skip
 
 
 def with_common(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a verb the shared options: its parameter `common` becomes all of them."""
+    """Give a verb the shared options; it gets them as its argument `common`."""
 
     @functools.wraps(verb)
     def call(**given: Any) -> Any:
-        shared = {name: given.pop(name) for name in _PARAMETERS}
-        for name in ("files", "as_groups"):
-            shared[name] = tuple(shared[name] or ())
-        return verb(**given, common=Common(**shared))
+        shared = {name: given.pop(name) for name in Common.__struct_fields__}
+        code = verb(common=Common(**shared), **given)
+        return Exit.OK if shared["exit_zero"] and code in (Exit.FINDINGS, Exit.UNDECIDED) else code
 
-    own = {name: each for name, each in inspect.signature(verb).parameters.items() if name != "common"}
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _PARAMETERS.items()
-    ]
-    hints = get_type_hints(verb, include_extras=True)
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name]) for name, each in own.items()]
-    call.__signature__ = inspect.Signature([*parameters, *shared])  # type: ignore[attr-defined]
-    call.__annotations__ = {each.name: each.annotation for each in [*parameters, *shared]}
+    for option in reversed(_OPTIONS):
+        option(call)
     return call

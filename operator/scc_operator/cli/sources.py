@@ -96,6 +96,10 @@ class Files:
                 raw = raw | {"metadata": {**raw["metadata"], "namespace": namespace}}
             self._objects.setdefault(kind, []).append(raw)
 
+    def holds(self, kind: ObjectKind) -> bool:
+        """Whether any manifest is of this kind."""
+        return kind in self._objects
+
     def read(self, wanted: Sequence[Wanted]) -> list[list[Raw] | Unreadable | None]:
         """Those of the kind, in file order."""
         return [_inside(self._objects.get(kind), namespace) for kind, namespace in wanted]

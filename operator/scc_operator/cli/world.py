@@ -18,7 +18,7 @@ from scc_operator.access.scc_bindings import desired, parse_scc_binding
 from scc_operator.access.subjects import Identity
 from scc_operator.audit.view import View
 from scc_operator.cli import kinds
-from scc_operator.cli.errors import CLIError, Exit
+from scc_operator.cli.errors import CLIError, Exit, close_matches
 from scc_operator.cli.kinds import ObjectKind
 from scc_operator.cli.manifests import Document, load
 from scc_operator.cli.options import Common
@@ -72,6 +72,7 @@ class World:
         self._example = example
         self._lists: dict[Wanted, dict[Key, Raw] | Unreadable] = {}
         self._found: dict[tuple[ObjectKind, str, str], Raw | Unreadable | None] = {}
+        self._constraints: dict[str, Constraints] | None = None
         self._views: dict[tuple[str, ...], View] = {}
         self._defaults = Defaults()
         self._base, assumed = self._open_base(common)
@@ -87,6 +88,8 @@ class World:
     ) -> None:
         if session := getattr(self._base, "session", None):
             session.close()
+        for note in self.notes:
+            print(f"note: {note}", file=sys.stderr)
 
     def _open_base(self, common: Common) -> tuple[Layer | None, bool]:
         """The cluster or snapshot, and whether the defaults stand in for it."""
@@ -175,6 +178,10 @@ class World:
             return None
         return [found[key] for key in sorted(found)]
 
+    def serves(self, kind: ObjectKind) -> bool:
+        """Whether a live cluster serves a kind; without one, whether it may be assumed: yes."""
+        return self._base is None or self._base.read([(kind, self.namespace)])[0] is not None
+
     def find(self, kind: ObjectKind, namespace: str, name: str) -> Raw | None:
         """One object; None where there is none.
 
@@ -251,9 +258,25 @@ class World:
             self._views[key] = View(self.mirror(key), Settings().exempt_namespaces)
         return self._views[key]
 
+    def questions(self, namespace: str = ALL) -> tuple[View, dict[Question, int]] | None:
+        """What the running pods of a namespace ask, each with how many ask it, and whom to ask.
+
+        None where there are no pods to read, with a note where they may not be read.
+        """
+        if self._base is None and not self._files.holds(kinds.PODS):
+            return None
+        self.need((kinds.PODS, namespace), (kinds.NAMESPACES, ALL))
+        if self.optional(kinds.PODS, namespace) is None:
+            return None
+        mirror = self.mirror((namespace,), pods=True)
+        view = View(mirror, Settings().exempt_namespaces)
+        return view, {question: len(pods) for question, pods in mirror.questions.items()}
+
     def constraints(self) -> dict[str, Constraints]:
         """All SCCs by name, read and defaulted, also those that cannot be evaluated."""
-        return {raw["metadata"]["name"]: Constraints.read(raw) for raw in self.objects(kinds.SCCS)}
+        if self._constraints is None:
+            self._constraints = {raw["metadata"]["name"]: Constraints.read(raw) for raw in self.objects(kinds.SCCS)}
+        return self._constraints
 
     def sccs(self) -> dict[str, SecurityContextConstraints]:
         """All SCCs that can be read, by name, after defaulting."""
@@ -320,6 +343,34 @@ class World:
         found = [(each, document) for document in self.documents for each in workloads_of(document.raw, self.namespace)]
         return [(each, document) for each, document in found if self.selected(each.pod)]
 
+    def stored_workloads(self, names: Iterable[str] = ()) -> list[Workload]:
+        """The workloads of the scope that no other workload made, or those that are named as `TYPE/NAME`.
+
+        Raises:
+            CLIError: a name is no workload, or there is none of that name.
+        """
+        if names:
+            return [each for name in names for each in self._stored(name)]
+        wanted = [(kind, self.scope) for kind in (*kinds.WORKLOADS, kinds.PODS)]
+        self.need(*wanted)
+        found = []
+        for kind, namespace in wanted:
+            for raw in self.optional(kind, namespace) or ():
+                if not _is_made(raw) and self.selected(raw):
+                    found += workloads_of({**raw, "kind": kind.kind}, self.namespace)
+        return sorted(found, key=lambda each: (each.namespace, each.kind, each.name))
+
+    def _stored(self, title: str) -> list[Workload]:
+        word, _, name = title.partition("/")
+        kind = kinds.kind_called(word)
+        if kind is None or not name or kind not in (*kinds.WORKLOADS, kinds.PODS):
+            allowed = ", ".join(each.kind.lower() for each in (kinds.PODS, *kinds.WORKLOADS))
+            raise CLIError(f"{title!r} is no workload: write TYPE/NAME with TYPE one of {allowed}")
+        raw = self.find(kind, self.namespace, name)
+        if raw is None:
+            raise CLIError(f'{kind.resource.plural} "{name}" not found in namespace {self.namespace} of {self.source}')
+        return workloads_of({**raw, "kind": kind.kind}, self.namespace)
+
     def selected(self, raw: Mapping[str, Any]) -> bool:
         """Whether an object's labels match the selector."""
         labels = (raw.get("metadata") or {}).get("labels") or {}
@@ -339,6 +390,11 @@ class World:
                     self.note(problem.message)
                 granted += [*wanted.cluster_roles.values(), *wanted.bindings.values()]
         return granted
+
+
+def _is_made(raw: Raw) -> bool:
+    """Whether a controller made it."""
+    return any(owner.get("controller") for owner in raw["metadata"].get("ownerReferences") or ())
 
 
 def _take(mirror: Mirror, kind: Kind, raw: Raw) -> None:
@@ -361,14 +417,6 @@ def _matches(labels: Mapping[str, str], term: str) -> bool:
     return term[1:] not in labels if term.startswith("!") else term in labels
 
 
-def close_matches(name: str, known: Iterable[str]) -> str:
-    """A clause that names what may have been meant."""
-    import difflib
-
-    found = difflib.get_close_matches(name, sorted(known), n=3)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
-
-
 def _way_out(kind: ObjectKind) -> str:
     if kind in kinds.ACCESS:
         return (
@@ -376,9 +424,3 @@ def _way_out(kind: ObjectKind) -> str:
             "limit the command to a namespace with -n, or use a --snapshot of somebody who may"
         )
     return ""
-
-
-def print_notes(world: World) -> None:
-    """Print the notes on standard error."""
-    for note in world.notes:
-        print(f"note: {note}", file=sys.stderr)

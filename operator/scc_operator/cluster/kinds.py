@@ -2,6 +2,7 @@
 
 from enum import Enum
 
+from scc_operator import names
 from scc_operator.kube import paths
 from scc_operator.kube.paths import Resource
 
@@ -17,7 +18,14 @@ class Kind(Enum):
     CLUSTER_ROLE_BINDINGS = "clusterrolebindings"
     BINDINGS = "sccbindings"
     CLUSTER_BINDINGS = "clustersccbindings"
+    LEDGERS = "rangeallocations"
+    HOLDINGS = "namespaceranges"
     PODS = "pods"
+
+    @property
+    def ours(self) -> bool:
+        """Whether OpenShift has nothing to do with it: a kind of our own, or the ledger, which is its own there."""
+        return self.resource.group in {names.GROUP, names.RANGE_GROUP}
 
     @property
     def resource(self) -> Resource:
@@ -41,5 +49,7 @@ _RESOURCES = {
     Kind.CLUSTER_ROLE_BINDINGS: paths.CLUSTER_ROLE_BINDINGS,
     Kind.BINDINGS: paths.BINDINGS,
     Kind.CLUSTER_BINDINGS: paths.CLUSTER_BINDINGS,
+    Kind.LEDGERS: paths.RANGES,
+    Kind.HOLDINGS: paths.HOLDINGS,
     Kind.PODS: paths.PODS,
 }

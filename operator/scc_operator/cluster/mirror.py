@@ -8,7 +8,10 @@ from typing import Any
 
 import msgspec
 
+from scc_operator import names
 from scc_operator.access.rbac import Binding, Role, parse_binding, parse_role
+from scc_operator.allocation.holdings import Holding
+from scc_operator.allocation.namespace_ranges import read_holding
 from scc_operator.cluster.kinds import Kind
 from scc_operator.cluster.records import Constraints, Namespace, Question, RunningPod
 from scc_operator.cluster.store import Entry, Key, Store
@@ -33,17 +36,27 @@ class Listeners(msgspec.Struct):
     """An SCC came, changed or went."""
     binding: list[Callable[[Kind, Key], None]] = msgspec.field(default_factory=list)
     """An SCCBinding or ClusterSCCBinding came, changed or went."""
+    ledger: list[Callable[[], None]] = msgspec.field(default_factory=list)
+    """The RangeAllocation `scc-uid` came, changed or went."""
+    holding: list[Callable[[str], None]] = msgspec.field(default_factory=list)
+    """A NamespaceRange came, changed or went."""
     rbac: list[Callable[[Kind, Key], None]] = msgspec.field(default_factory=list)
-    """A role or a binding came, changed or went."""
+    """A role or a binding came, changed in any way, also in one that means nothing for SCCs, or went."""
     replay: list[Callable[[Kind], None]] = msgspec.field(default_factory=list)
     """The watch of a kind was interrupted: what was deleted meanwhile is unknown until the kind is listed."""
 
 
 class Mirror:
-    """Namespaces, SCCs, RBAC, SCC bindings and running pods, and the pods of each question."""
+    """Namespaces, SCCs, RBAC, SCC bindings and running pods, and the pods of each question.
+
+    Attributes:
+        kinds: what is watched; all kinds unless somebody leaves some out before the first list.
+        tell: whom changes are told to.
+    """
 
     def __init__(self) -> None:
         self.tell = Listeners()
+        self.kinds: tuple[Kind, ...] = tuple(Kind)
         self.namespaces: Store[Namespace] = Store(self._namespace_changed)
         self.sccs: Store[Constraints] = Store(self._scc_changed)
         self.roles: Store[Role] = Store(self._rbac(Kind.ROLES))
@@ -52,6 +65,8 @@ class Mirror:
         self.cluster_role_bindings: Store[Binding] = Store(self._rbac(Kind.CLUSTER_ROLE_BINDINGS))
         self.bindings: Store[Raw] = Store(self._binding(Kind.BINDINGS))
         self.cluster_bindings: Store[Raw] = Store(self._binding(Kind.CLUSTER_BINDINGS))
+        self.ledgers: Store[Raw] = Store(self._ledger_changed)
+        self.holdings: Store[Holding] = Store(self._holding_changed)
         self.pods: Store[RunningPod] = Store(self._pod_changed)
         self.questions: dict[Question, set[Key]] = {}
         self._asked_in: dict[str, set[Question]] = {}
@@ -66,6 +81,8 @@ class Mirror:
             Kind.CLUSTER_ROLE_BINDINGS: self.cluster_role_bindings,
             Kind.BINDINGS: self.bindings,
             Kind.CLUSTER_BINDINGS: self.cluster_bindings,
+            Kind.LEDGERS: self.ledgers,
+            Kind.HOLDINGS: self.holdings,
             Kind.PODS: self.pods,
         }
 
@@ -76,7 +93,7 @@ class Mirror:
     @property
     def unsynced(self) -> list[Kind]:
         """The kinds that were never listed to the end: until that is empty, no answer can be trusted."""
-        return [kind for kind, store in self._stores.items() if not store.synced]
+        return [kind for kind in self.kinds if not self._stores[kind].synced]
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
@@ -134,10 +151,10 @@ class Mirror:
 
     def _rbac(self, kind: Kind) -> Callable[[Key, Entry[Any] | None, Entry[Any] | None], None]:
         def changed(key: Key, old: Entry[Any] | None, new: Entry[Any] | None) -> None:
-            if old and new and old.value == new.value:
-                return
             for tell in self.tell.rbac:
                 tell(kind, key)
+            if old and new and old.value == new.value:
+                return
             if any(entry is not None and self._grants(entry.value) for entry in (old, new)):
                 self._everything()
 
@@ -158,6 +175,17 @@ class Mirror:
                 tell(kind, key)
 
         return changed
+
+    def _ledger_changed(self, key: Key, _old: Entry[Raw] | None, _new: Entry[Raw] | None) -> None:
+        if key[1] == names.RANGE_NAME:
+            for tell in self.tell.ledger:
+                tell()
+
+    def _holding_changed(self, key: Key, old: Entry[Holding] | None, new: Entry[Holding] | None) -> None:
+        if old and new and old.value == new.value:
+            return
+        for tell in self.tell.holding:
+            tell(key[1])
 
     def _everything(self) -> None:
         for tell in self.tell.everything:
@@ -208,6 +236,8 @@ _READERS: dict[Kind, Callable[[Raw], Any]] = {
     Kind.CLUSTER_ROLE_BINDINGS: parse_binding,
     Kind.BINDINGS: lambda raw: raw,
     Kind.CLUSTER_BINDINGS: lambda raw: raw,
+    Kind.LEDGERS: lambda raw: raw,
+    Kind.HOLDINGS: read_holding,
     Kind.PODS: RunningPod.read,
 }
 

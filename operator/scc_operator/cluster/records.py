@@ -23,6 +23,8 @@ class Namespace(msgspec.Struct, frozen=True):
     values: NamespaceValues
     run_level: str
     terminating: bool
+    created: str = ""
+    """`metadata.creationTimestamp`."""
 
     @classmethod
     def read(cls, raw: Raw) -> "Namespace":
@@ -32,6 +34,7 @@ class Namespace(msgspec.Struct, frozen=True):
             from_annotations(metadata["name"], metadata.get("annotations") or {}),
             (metadata.get("labels") or {}).get(names.RUN_LEVEL_LABEL, ""),
             "deletionTimestamp" in metadata or (raw.get("status") or {}).get("phase") == "Terminating",
+            metadata.get("creationTimestamp") or "",
         )
 
     @property

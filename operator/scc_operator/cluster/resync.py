@@ -59,7 +59,7 @@ class Resync:
 
     async def run(self) -> None:
         """List again what was interrupted or has not been listed for long, until cancelled."""
-        for kind in Kind:
+        for kind in self._mirror.kinds:
             self._later(kind)
         await self._queue.run()
 
@@ -77,10 +77,8 @@ class Resync:
         Raises:
             ApiError, ApiUnreachableError: the list did not go through; the mirror is as it was.
         """
-        # One at a time: the store remembers deletions since the list began for one list only.
+        # One at a time: the older of two lists must not come second.
         async with self._locks[kind]:
-            store = self._mirror.store(kind)
-            store.begin_replace()
             listed: dict[Key, Entry[Any]] = {}
             version = "0"
             try:
@@ -93,7 +91,7 @@ class Resync:
                 if isinstance(error, ApiError) and error.status == _GONE:  # slower than the server keeps its snapshot
                     raise ApiError(503, "Expired", f"list of {kind.value} expired half-way", 1.0) from error
                 raise
-            store.replace(listed, int(version))
+            self._mirror.store(kind).replace(listed, int(version))
         self._metrics.resyncs.labels(kind.value, "done").inc()
         _log.debug("listed %d %s at version %s", len(listed), kind.value, version)
 

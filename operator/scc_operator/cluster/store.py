@@ -2,8 +2,9 @@
 
 A watch alone is not to be trusted: after a gap (410, a pause) Kopf replays what exists and never says what vanished, so
 a store that is only fed by events would keep a deleted RoleBinding for ever. Therefore a list *replaces* the store.
-While a list is under way events go on, so replacing keeps what is newer than the list and what was deleted since it
-began. resourceVersions are comparable numbers within a kind (guaranteed since Kubernetes 1.35, true of etcd before).
+While a list is under way events go on, so replacing keeps what is newer than the list, and what was deleted since
+stays deleted: neither a list nor the late answer to a write of our own brings it back. resourceVersions are comparable
+numbers within a kind (guaranteed since Kubernetes 1.35, true of etcd before).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +37,7 @@ class Store(Generic[_T]):
         self._entries: dict[Key, Entry[_T]] = {}
         self._on_change = on_change
         self._listed = 0
-        self._deleted: dict[Key, int] | None = None
+        self._deleted: dict[Key, int] = {}
         self.synced = False
 
     def __len__(self) -> int:
@@ -66,7 +67,7 @@ class Store(Generic[_T]):
         known = self._entries.get(key)
         if known is None:
             # Not in a list that is newer than the event: the object was deleted before that list.
-            if entry.version <= self._listed:
+            if entry.version <= max(self._listed, self._deleted.get(key, 0)):
                 return False
         elif entry.version < known.version or (entry.version == known.version and entry.uid == known.uid):
             return False
@@ -78,27 +79,26 @@ class Store(Generic[_T]):
         known = self._entries.get(key)
         if known is not None and known.version > version:
             return False
-        if self._deleted is not None:
-            self._deleted[key] = version
+        self._deleted[key] = max(version, self._deleted.get(key, 0))
         if known is None:
             return False
         del self._entries[key]
         self._on_change(key, known, None)
         return True
 
-    def begin_replace(self) -> None:
-        """Remember deletions from now on: a list is about to begin."""
-        self._deleted = {}
-
     def replace(self, listed: Mapping[Key, Entry[_T]], version: int) -> None:
-        """Make the store equal to a list that was taken at `version`, keeping whatever is newer than that."""
-        deleted, self._deleted = self._deleted or {}, None
+        """Make the store equal to a list that was taken at `version`, keeping whatever is newer than that.
+
+        Of two lists the older one must not come second.
+        """
         self._listed = max(self._listed, version)
+        # What was deleted before the list is not in it, and from now on `_listed` keeps it away.
+        self._deleted = {key: at for key, at in self._deleted.items() if at > version}
         for key in [key for key, entry in self._entries.items() if key not in listed and entry.version <= version]:
             gone = self._entries.pop(key)
             self._on_change(key, gone, None)
         for key, entry in listed.items():
-            if deleted.get(key, -1) >= entry.version:
+            if self._deleted.get(key, 0) >= entry.version:
                 continue
             known = self._entries.get(key)
             if known is None or entry.version > known.version or entry.uid != known.uid:
@@ -109,6 +109,7 @@ class Store(Generic[_T]):
 
     def _put(self, key: Key, known: Entry[_T] | None, entry: Entry[_T]) -> None:
         self._entries[key] = entry
+        self._deleted.pop(key, None)
         if known is not None and known.uid != entry.uid:
             self._on_change(key, known, None)
             known = None

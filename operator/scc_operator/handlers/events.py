@@ -15,8 +15,8 @@ from scc_operator.reports.metrics import Metrics
 
 
 def register(registry: kopf.OperatorRegistry, mirror: Mirror, metrics: Metrics) -> None:
-    """Watch every kind of the mirror."""
-    for kind in Kind:
+    """Watch every kind of the mirror; to be called when it is settled which these are, and before Kopf watches."""
+    for kind in mirror.kinds:
         _watch(registry, kind, mirror, metrics)
 
 

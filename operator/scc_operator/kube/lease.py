@@ -39,6 +39,11 @@ class Lease:
         self._seen_at = 0.0
         self._acquired = ""
 
+    @property
+    def held_by_another(self) -> bool:
+        """Whether somebody else was seen to hold the Lease when it was last looked at."""
+        return self._seen is not None and self._seen[0] != self._identity
+
     async def acquire(self) -> None:
         """Wait until the Lease is ours."""
         _log.info("waiting for Lease %s/%s as %s", self._namespace, self._name, self._identity)
@@ -60,7 +65,7 @@ class Lease:
                 ours = False
             if ours:
                 renewed = started
-            elif self._seen is not None and self._seen[0] != self._identity:
+            elif self.held_by_another:
                 break
         _log.error("Lease %s/%s was lost", self._namespace, self._name)
 

@@ -28,3 +28,14 @@ def kubeconfig_files(login: Login, environment: Mapping[str, str]) -> list[Path]
 def has_cluster(login: Login, environment: Mapping[str, str]) -> bool:
     """Whether there is any cluster to talk to: a kubeconfig, or the one that this process runs in."""
     return bool(login.context or kubeconfig_files(login, environment) or environment.get("KUBERNETES_SERVICE_HOST"))
+
+
+def contexts_of(login: Login, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """The names of the contexts in the kubeconfig."""
+    import yaml
+
+    found: list[str] = []
+    for file in kubeconfig_files(login, environment):
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        found += [each["name"] for each in content.get("contexts") or () if each["name"] not in found]
+    return found

@@ -2,7 +2,8 @@
 
 What exists is read from the API server at the moment of work, found by name and by owner labels: so a grant whose
 binding vanished while nobody watched is removed at the next start, and drift is repaired when the watch shows it. Owner
-references are only a backstop; the operator deletes what it made itself.
+references are only a backstop; the operator deletes what it made itself. What was said about a binding stands in its
+status, so a restart says nothing twice.
 """
 
 import asyncio
@@ -13,8 +14,8 @@ from typing import Any
 import msgspec
 
 from scc_operator import names
-from scc_operator.access.binding_status import Outcome, status
-from scc_operator.access.rbac import Owner
+from scc_operator.access.binding_status import REASONS, REFUSED, Outcome, status
+from scc_operator.access.rbac import Owner, owner_of
 from scc_operator.access.reconciliation import Changes, diff
 from scc_operator.access.scc_bindings import (
     Desired,
@@ -51,7 +52,7 @@ _RBAC: dict[str, Resource] = {
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Whose RBAC to reconcile: kind and namespace of a binding, and its name as labels tell it."""
+    """Whose RBAC to reconcile: kind and namespace of a binding, and its name as labels tell it; or an SCC's name."""
 
     kind: Kind
     namespace: str
@@ -100,6 +101,8 @@ class BindingReconciler:
         self._queue.add(Target(kind, key[0], label_value(key[1])))
 
     def _scc_changed(self, scc: str) -> None:
+        if ("", scc) not in self._mirror.sccs and ("", names.SCC_ROLE_PREFIX + scc) in self._mirror.cluster_roles:
+            self._queue.add(Target(Kind.SCCS, "", scc))
         for kind, key, raw in self._bindings():
             if scc in ((raw.get("spec") or {}).get("sccs") or ()):
                 self._binding_changed(kind, key)
@@ -115,6 +118,9 @@ class BindingReconciler:
             self._sweep_one(kind, key)
 
     def _sweep(self) -> None:
+        for _, name in self._mirror.cluster_roles.keys():  # noqa: SIM118 - a store is no dict
+            if name.startswith(names.SCC_ROLE_PREFIX):
+                self._scc_changed(name.removeprefix(names.SCC_ROLE_PREFIX))
         for kind in _GENERATED:
             for key in self._mirror.store(kind).keys():  # noqa: SIM118 - a store is no dict
                 self._sweep_one(kind, key)
@@ -134,6 +140,9 @@ class BindingReconciler:
     # --- the work ------------------------------------------------------------------------------------------------
 
     async def _reconcile(self, target: Target) -> None:
+        if target.kind is Kind.SCCS:
+            await self._remove_role(target.label)
+            return
         raw = self._find(target)
         if raw is None:
             await self._apply(grants_nothing(Owner(_KINDS[target.kind], target.namespace, target.label, "")), target)
@@ -145,11 +154,20 @@ class BindingReconciler:
             wanted = grants_nothing(binding.owner, Problem("InvalidBinding", str(error)))
         else:
             wanted = desired(binding, self._scc_uids(), self._now())
-        changes = await self._apply(wanted, target)
+        try:
+            changes = await self._apply(wanted, target)
+        except ApiError as error:
+            if error.transient or error.status == 409:
+                raise
+            # A policy of the cluster, a namespace on its way out: waiting helps seldom, so the binding itself says it.
+            problem = Problem(REFUSED, f"{binding}: the API server refuses its RBAC: {error}")
+            standing = diff(wanted, await self._existing(wanted, target))
+            problems = (*standing.problems, problem)
+            await self._tell(target, raw, binding, Changes(granted=standing.standing, problems=problems))
+            raise
         await self._tell(target, raw, binding, changes)
-        if binding.expires_at is not None and not binding.expired(self._now()):
-            left = (binding.expires_at - self._now()).total_seconds()
-            self._queue.add(target, min(max(left, 0.0) + 0.05, _LONGEST_SLEEP))
+        if (turn := binding.next_turn(self._now())) is not None:
+            self._queue.add(target, min((turn - self._now()).total_seconds() + 0.05, _LONGEST_SLEEP))
 
     def _find(self, target: Target) -> Any:
         store = self._mirror.store(target.kind)
@@ -165,6 +183,14 @@ class BindingReconciler:
 
     def _scc_uids(self) -> dict[str, str]:
         return {key[1]: entry.uid for key, entry in self._mirror.sccs.items()}
+
+    async def _remove_role(self, scc: str) -> None:
+        """Delete the ClusterRole that was generated for an SCC that is gone; nobody else's."""
+        path = CLUSTER_ROLES.path(name=names.SCC_ROLE_PREFIX + scc)
+        role = await self._api.find(path)
+        owner = owner_of(role["metadata"].get("labels") or {}) if role else None
+        if owner is not None and owner.kind == names.SCC_KIND and ("", scc) not in self._mirror.sccs:
+            await self._api.delete(path, uid=role["metadata"]["uid"])
 
     async def _apply(self, wanted: Desired, target: Target) -> Changes:
         changes = diff(wanted, await self._existing(wanted, target))
@@ -201,9 +227,15 @@ class BindingReconciler:
         subject = Subject(
             f"{names.GROUP}/{names.VERSION}", _KINDS[target.kind], binding.name, binding.uid, binding.namespace
         )
-        for problem in changes.problems:
-            await self._recorder.warn(subject, problem.code, problem.message)
         outcome = Outcome(changes.granted, changes.problems, self._pods_through(binding, changes.granted), self._now())
+        soon = outcome.soon(binding)
+        problems = (*outcome.problems, soon) if soon else outcome.problems
+        said = next((each.get("message", "") for each in binding.conditions if each.get("type") == "Ready"), "")
+        for problem in problems:
+            if problem.message not in said:
+                await self._recorder.warn(subject, problem.code, problem.message)
+        for settled in REASONS - {problem.code for problem in problems}:
+            self._recorder.settled(subject, settled)
         wanted = status(binding, outcome)
         if raw.get("status") == wanted:
             return

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+Counts = Callable[[], Iterable[tuple[tuple[str, ...], int]]]
 PodCounts = Callable[[], Iterable[tuple[tuple[str, str], int]]]
 
 
@@ -15,6 +16,9 @@ class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # half of all series, for a time that nobody asks
         self.registry = CollectorRegistry()
+        self.leading = Gauge(
+            "scc_operator_leading", "1 for the replica that works, 0 for one that waits.", registry=self.registry
+        )
         self.pod_patches = Counter(
             "scc_operator_pod_patches", "Patches of pod annotations.", ["outcome"], registry=self.registry
         )
@@ -49,9 +53,14 @@ class Metrics:
             _Gauge("scc_operator_problems", "Objects that cannot be used as they are.", ("kind", "reason"), counts)
         )
 
+    def watch_default_sccs(self, counts: Callable[[], Iterable[tuple[tuple[str], int]]]) -> None:
+        """Show, at each scrape, in how many fields each default SCC differs from what is shipped."""
+        text = "Fields in which a default SCC, its ClusterRole and its binding differ from what is shipped."
+        self.registry.register(_Gauge("scc_operator_default_scc_differences", text, ("scc",), counts))
+
 
 class _Gauge(Collector):
-    def __init__(self, name: str, text: str, labels: tuple[str, ...], counts: PodCounts) -> None:
+    def __init__(self, name: str, text: str, labels: tuple[str, ...], counts: Counts) -> None:
         self._name, self._text, self._labels, self._counts = name, text, labels, counts
 
     def collect(self) -> Iterator[Metric]:
