@@ -32,7 +32,7 @@ from scc_operator.kube.paths import DEFAULT_SCCS, RANGES
 from scc_operator.reconcile import default_sccs
 from scc_operator.reconcile.bindings import BindingReconciler
 from scc_operator.reconcile.constraints import ConstraintsWatch
-from scc_operator.reconcile.ranges import RangeAllocator
+from scc_operator.reconcile.ranges import RangeAllocator, check_configuration
 from scc_operator.reports.metrics import Metrics
 from scc_operator.reports.server import metrics, probes, serve
 from scc_operator.settings import Settings, Switch
@@ -61,6 +61,8 @@ class Operator:
     async def start(self) -> None:
         """Start everything; returns when the mirror is whole and the side tasks run."""
         settings = self.settings
+        if settings.ranges is not Switch.OFF:
+            check_configuration(settings)
         await self._serve()
         api = self._api = await Api.connect()
         _log.info("talking to %s", api.server)

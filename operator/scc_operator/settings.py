@@ -6,6 +6,7 @@ and what is allowed: running with half of a security configuration is worse than
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -33,6 +34,11 @@ class Switch(StrEnum):
     AUTO = "auto"
 
 
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The operator's configuration. Times are in seconds."""
 
@@ -48,34 +54,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`first-last/size` of the UID blocks, as in RangeAllocation `scc-uid`."""
     mcs_range: str = "s0:/2"
     """SELinux levels that are handed out, `prefix/labels per level` (spec/namespaces.md §2)."""
-    mcs_labels_per_project: int = 5
+    mcs_labels_per_project: Count = 5
     """Distance between the labels of neighbouring UID blocks."""
-    ranges_quarantine: float = 86400.0
+    ranges_quarantine: Seconds = 86400.0
     """How long the UID block of a namespace that is gone is given to nobody else, however few are free."""
-    ranges_leak_grace: float = 60.0
+    ranges_leak_grace: Seconds = 60.0
     """How long a UID block may be taken for nobody known before it is freed: longer than any allocator that shares the
     ledger needs between taking a block and annotating."""
     lease: Switch = Switch.AUTO
     """Wait for a Lease before working; auto: in a cluster yes, on a workstation no."""
     lease_name: str = "scc-operator"
     """Name of the Lease in the operator's namespace."""
-    lease_duration: float = 10.0
+    lease_duration: Annotated[float, msgspec.Meta(ge=1)] = 10.0
     """How long a leader that went silent keeps others from taking over."""
     namespace: str = "scc-operator"
     """The operator's own namespace; in a cluster it is read from the service account's files."""
-    write_concurrency: int = 20
+    write_concurrency: Count = 20
     """API writes in flight at most."""
-    page_size: int = 500
+    page_size: Count = 500
     """Objects per page of a list."""
-    resync_interval: float = 1800.0
+    resync_interval: Annotated[float, msgspec.Meta(ge=1)] = 1800.0
     """Every kind is listed again and replaced in the mirror at least this often."""
-    ranges_grace: float = 10.0
+    ranges_grace: Seconds = 10.0
     """How long a pod in a namespace without ranges stays unjudged before it is called `unknown`."""
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and Prometheus come from other addresses
     """Address of `/healthz`, `/readyz` and `/metrics`."""
-    http_port: int = 8080
+    http_port: Port = 8080
     """Port of the same; 0 turns the server off."""
-    metrics_port: int = 0
+    metrics_port: Port = 0
     """A port of its own for `/metrics`; 0 leaves it at `http_port`."""
 
 

@@ -9,6 +9,7 @@ import pykube
 import pytest
 import yaml
 from tests.cluster import launcher
+from tests.integration.rest import Rest
 from tests.integration.support import ROOT, AuditLog, Kubectl, OperatorProcess, eventually
 
 
@@ -40,6 +41,12 @@ def kubectl(cluster: launcher.Cluster) -> Kubectl:
 def api(cluster: launcher.Cluster) -> pykube.HTTPClient:
     """A pykube client of the cluster's administrator."""
     return pykube.HTTPClient(pykube.KubeConfig.from_file(str(cluster.kubeconfig)))
+
+
+@pytest.fixture(scope="session")
+def rest(api: pykube.HTTPClient) -> Rest:
+    """The API server in single calls, as the cluster's administrator."""
+    return Rest(api)
 
 
 @pytest.fixture

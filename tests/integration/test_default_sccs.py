@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
 from tests.integration.support import Kubectl, OperatorProcess, completed, eventually, expect, pod
 
 from scc_operator import names
@@ -92,13 +91,11 @@ def test_switched_off(
     assert exists(kubectl, CRD, "nested-container")
 
 
-@pytest.mark.parametrize("settings", [{}, {"SCC_OPERATOR_RANGES": "on", "SCC_OPERATOR_DEFAULT_SCCS": "on"}])
 def test_on_openshift_nothing_of_openshifts_is_written(
     operator: OperatorProcess,
     start_operator: Callable[..., OperatorProcess],
     kubectl: Kubectl,
     new_namespace: Callable[..., str],
-    settings: dict[str, str],
 ) -> None:
     """On OpenShift the audit works and ranges and default SCCs are left to OpenShift, whatever the settings say."""
     with operator.away():
@@ -107,7 +104,8 @@ def test_on_openshift_nothing_of_openshifts_is_written(
             kubectl("delete", CRD, "nested-container")
             kubectl("delete", "clusterrole", names.SCC_ROLE_PREFIX + "nested-container")
             ledger = kubectl.json("rangeallocation", names.RANGE_NAME)
-            other = start_operator(SCC_OPERATOR_RANGES_GRACE="0.2", **settings)
+            switched_on = {"SCC_OPERATOR_RANGES": "on", "SCC_OPERATOR_DEFAULT_SCCS": "on"}
+            other = start_operator(SCC_OPERATOR_RANGES_GRACE="0.2", **switched_on)
             namespace = new_namespace()
             kubectl.apply(pod("web", namespace))
             expect(kubectl, namespace, {"web": NO_RANGES})

@@ -12,7 +12,7 @@ import msgspec
 
 from scc_operator.names import NEXT_BLOCK, RESERVATIONS
 
-MOST = 500
+MOST = 1800
 """Reservations at a time: an object's annotations may have 256 KiB, and one of these has at most 120 bytes."""
 
 

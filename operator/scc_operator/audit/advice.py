@@ -1,7 +1,7 @@
 """What to do about a pod that an SCC refuses, cheapest in privilege first; every advice is proven by the engine.
 
-Three kinds: change fields of the pod so that an SCC that it may use admits it; grant an existing SCC; write the smallest
-SCC that admits it. The first gives away nothing, but may take from the application what it asked for.
+Three kinds: change fields of the pod so that an SCC that it may use admits it; grant an existing SCC; write the
+smallest SCC that admits it. The first gives away nothing, but may take from the application what it asked for.
 """
 
 import copy
@@ -48,7 +48,7 @@ class Change(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         field = path_text(self.path)
-        return f"remove {field} ({self.old})" if self.new is None else f"set {field} to {str(self.new).lower()}"
+        return f"remove {field} ({_json(self.old)})" if self.new is None else f"set {field} to {_json(self.new)}"
 
 
 class PodChanges(msgspec.Struct, frozen=True):
@@ -120,8 +120,13 @@ class Advice(msgspec.Struct, frozen=True):
 
 
 def advise(
-    ladder: Ladder, pod: Mapping[str, Any], values: NamespaceValues, sccs: Mapping[str, SecurityContextConstraints],
-    *, new_name: str, prepare: Prepare = dict,
+    ladder: Ladder,
+    pod: Mapping[str, Any],
+    values: NamespaceValues,
+    sccs: Mapping[str, SecurityContextConstraints],
+    *,
+    new_name: str,
+    prepare: Prepare = dict,
 ) -> Advice:
     """The ways out for a pod that was refused.
 
@@ -135,7 +140,9 @@ def advise(
     """
     usable = [change_pod(pod, rung.provider, prepare) for rung in ladder.rungs if rung.usable_by and not rung.fits]
     changes = min(
-        (each for each in usable if each), key=lambda each: (each.loses, cost(sccs[each.scc]), len(each.changes)), default=None
+        (each for each in usable if each),
+        key=lambda each: (each.loses, cost(sccs[each.scc]), len(each.changes)),
+        default=None,
     )
     shape = parse_pod(prepare(pod))
     try:
@@ -190,6 +197,10 @@ def change_pod(pod: Mapping[str, Any], provider: Provider, prepare: Prepare = di
     return None
 
 
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _pointer(path: Path) -> str:
     return "".join(f"/{str(key).replace('~', '~0').replace('/', '~1')}" for key in path)
 
@@ -201,8 +212,8 @@ def _index(change: Change) -> int:
 
 def _apply(pod: Json, change: Change) -> bool:
     """Make the change; False where it changes nothing, e.g. a host port that the API fills in with hostNetwork."""
-    *parents, last = change.path
-    parent = value_at(pod, parents)
+    parents, last = change.path[:-1], change.path[-1]
+    parent: Any = value_at(pod, parents)
     if change.new is None:
         present = parent is not None and value_at(pod, change.path) is not None
         if present:
@@ -248,7 +259,7 @@ def _user(objection: Objection, pod: Mapping[str, Any], scc: SecurityContextCons
     strategy = scc.run_as_user
     assigned = strategy.uid if strategy.uid_range_min is None else strategy.uid_range_min
     effect = f"the SCC assigns UID {assigned}: image and volumes have to work with it"
-    return Change(path, value_at(pod, path), None, effect, False)
+    return Change(path, objection.value, None, effect, loses=objection.value == 0)
 
 
 def _capability(objection: Objection, pod: Mapping[str, Any], scc: SecurityContextConstraints) -> Change:
@@ -273,7 +284,7 @@ _GROUP = "the SCC assigns the group: volumes have to be accessible to it"
 _ADVICE: dict[str, _Advise] = {
     "RunAsUserMismatch": _user,
     "RunAsUserOutOfRange": _user,
-    "RunAsRootNotAllowed": _remove("the image's own user applies, and must not be root"),
+    "RunAsRootNotAllowed": _remove("the image's own user applies, and must not be root", loses=True),
     "RunAsNonRootRequired": _set(True, "the kubelet refuses an image whose user is root"),
     "SeccompNotAllowed": _remove("the runtime decides about system calls", whole="seccompProfile"),
     "SeccompProfileNotAllowed": _remove("the SCC's own profile applies", whole="seccompProfile"),

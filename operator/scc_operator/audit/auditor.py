@@ -1,8 +1,8 @@
 """Keeps the answers of all running pods true, and what is written on them equal to the answers.
 
-The cost grows with questions and with changes, not with pods: a question is asked once for all pods that share it, and a
-pod is only written when its annotations differ from its answer. Level-triggered: what is stale is remembered as a set,
-what the answer is comes from the mirror at the moment of asking, so a burst of changes is one round of asking.
+The cost grows with questions and with changes, not with pods: a question is asked once for all pods that share it,
+and a pod is only written when its annotations differ from its answer. Level-triggered: what is stale is remembered as
+a set, what the answer is comes from the mirror at the moment of asking, so a burst of changes is one round of asking.
 
 When the operator dies at any line, nothing is lost: the next start lists everything, asks everything and writes what
 differs.

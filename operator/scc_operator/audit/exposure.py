@@ -84,7 +84,7 @@ def exposure(scc: SecurityContextConstraints) -> tuple[Permission, ...]:
 
 
 def cost(scc: SecurityContextConstraints) -> tuple[int, ...]:
-    """How much an SCC allows, to be compared: how many permissions of each level, the worst level first, then points."""
+    """How much an SCC allows, to be compared: how many permissions of each level, the worst first, then points."""
     levels = [permission.level for permission in _permissions(scc)]
     return (*(levels.count(level) for level in sorted(Level, reverse=True)), points(scc))
 
@@ -99,7 +99,9 @@ def _permissions(scc: SecurityContextConstraints) -> Iterator[Permission]:
         if strategy.type == RUN_AS_ANY:
             yield Permission(f"any {field}", Level.MINOR)
         elif strategy.ranges:
-            ranges = " ".join(f"{each.min}-{each.max}" if each.min != each.max else f"{each.min}" for each in strategy.ranges)
+            ranges = " ".join(
+                f"{each.min}-{each.max}" if each.min != each.max else f"{each.min}" for each in strategy.ranges
+            )
             yield Permission(f"{field} {ranges}", Level.MINOR)
 
 

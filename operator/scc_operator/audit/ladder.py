@@ -94,7 +94,9 @@ def climb(view: View, question: Question, namespace: Namespace | None) -> Ladder
             attempt=evaluate(question.pod, provider),
             before_next=reason(provider.scc, following.scc) if following else "",
         )
-        for position, (provider, following) in enumerate(zip(providers, [*providers[1:], None], strict=True), start=1)
+        for position, (provider, following) in enumerate(
+            zip(providers, [*providers[1:], None][: len(providers)], strict=True), start=1
+        )
     )
     return Ladder(answer_of(decide(question.pod, providers, usable), question.pod), rungs)
 

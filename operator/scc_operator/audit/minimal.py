@@ -1,4 +1,4 @@
-"""The smallest SCC that admits given pods: the baseline, loosened only where a pod demands it, and proven by the engine.
+"""The smallest SCC that admits given pods: the baseline, loosened where a pod demands it, proven by the engine.
 
 Smallest means: every field as narrow as the pods allow, not that the pods will work under it. It drops all capabilities
 that no pod adds, for example, also from containers that run as root and may count on the runtime's own set.
@@ -79,17 +79,21 @@ def manifest(scc: SecurityContextConstraints) -> dict[str, Any]:
         "kind": names.SCC_KIND,
         "metadata": {"name": scc.name},
     }
-    optional = {key for key, value in written.items() if value in (None, "", []) and key not in _ALWAYS}
-    return head | {key: _without_unset(value) for key, value in written.items() if key not in optional}
+    said = {key: _without_unset(value) for key, value in written.items() if key in _ALWAYS or not _unset(value)}
+    return head | said
 
 
 _ALWAYS = frozenset({"allowedCapabilities", "requiredDropCapabilities", "volumes"})
 
 
+def _unset(value: Any) -> bool:
+    return value is None or value in ("", [], ())
+
+
 def _without_unset(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_unset(part) for key, part in value.items() if part not in (None, "", [])}
-    return [_without_unset(part) for part in value] if isinstance(value, list) else value
+        return {key: _without_unset(part) for key, part in value.items() if not _unset(part)}
+    return [_without_unset(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _baseline(name: str, pods: Sequence[Pod]) -> SecurityContextConstraints:

@@ -1,4 +1,4 @@
-"""One moment of the mirror, prepared for asking many questions: who may use what, SCCs in order, providers by namespace.
+"""One moment of the mirror, prepared for many questions: who may use what, SCCs in order, providers by namespace.
 
 A view is thrown away when an SCC or RBAC changes. Between such changes everything in it is shared by all questions.
 """
@@ -114,8 +114,8 @@ def answer_of(decision: Decision, pod: Pod) -> Answer:
 def filled_name(fill: Fill, pod: Pod) -> str:
     """What a fill is called on a pod.
 
-    Admission keeps the legacy seccomp annotation in step with the field. Where the field has the value already, only that
-    annotation would be written, which changes nothing about how the pod runs; it is told apart.
+    Admission keeps the legacy seccomp annotation in step with the field. Where the field has the value already, only
+    that annotation would be written, which changes nothing about how the pod runs; it is told apart.
     """
     text = fill.value
     if fill.field == "seccompProfile" and fill.place is None and isinstance(text, str):

@@ -87,7 +87,11 @@ def location(objection: Objection, pod: Mapping[str, Any]) -> tuple[str | int, .
         return (*_POD_CONTEXT, *field)
     own = ("spec", objection.place.kind, objection.place.index, "securityContext")
     inherited = field[0] in _INHERITED and value_at(pod, (*own, field[0])) is None
-    return (*_POD_CONTEXT, *field) if inherited and value_at(pod, (*_POD_CONTEXT, field[0])) is not None else (*own, *field)
+    return (
+        (*_POD_CONTEXT, *field)
+        if inherited and value_at(pod, (*_POD_CONTEXT, field[0])) is not None
+        else (*own, *field)
+    )
 
 
 def value_at(pod: Any, path: Iterable[str | int]) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from scc_operator import names
-from scc_operator.access.grants import Grant
+from scc_operator.access.grants import Grant, GrantKind
 from scc_operator.access.rbac import GROUP, SERVICE_ACCOUNT, USER, Subject
 from scc_operator.access.subjects import Identity, service_account_identity
 from scc_operator.audit.ladder import grant_text
@@ -34,6 +34,7 @@ class GrantRow(msgspec.Struct, frozen=True, rename="camel"):
     """One grant: who may use which SCC, where it holds and through what.
 
     Attributes:
+        kind: `superuser`, `scc-users`, `scc-groups`, `clusterrolebinding` or `rolebinding`.
         scope: `cluster`, or the namespace in which it holds.
         through: the object that grants it.
         pods: how many running pods get their SCC through it; None where that is not known.
@@ -41,6 +42,7 @@ class GrantRow(msgspec.Struct, frozen=True, rename="camel"):
     """
 
     scc: str
+    kind: GrantKind
     subject_kind: str
     subject: str
     scope: str
@@ -53,6 +55,8 @@ class GrantRow(msgspec.Struct, frozen=True, rename="camel"):
         """The number of pods; unused grants stand out."""
         if self.pods is None:
             return Cell("?", FAINT)
+        if not self.pods and self.kind == "superuser":
+            return ""  # it cannot be taken from them
         return str(self.pods) if self.pods else Cell("unused", WARN)
 
 
@@ -62,6 +66,7 @@ def row(
     """A grant as a row; `with_group` for lists that do not show the grant's subject in a column of its own."""
     return GrantRow(
         scc=grant.scc,
+        kind=grant.kind,
         subject_kind=grant.subject.kind,
         subject=f"{grant.subject.namespace}/{grant.subject.name}" if grant.subject.namespace else grant.subject.name,
         scope=grant.namespace or EVERYWHERE,
@@ -71,10 +76,24 @@ def row(
     )
 
 
-def used_grants(world: World, namespace: str = ALL) -> Counter[Grant] | None:
-    """How many running pods live on each grant; None, with a note, where pods may not be read."""
+def used_grants(world: World, namespace: str = ALL, account: Subject | None = None) -> Counter[Grant] | None:
+    """How many running pods live on each grant; None, with a note, where pods may not be read.
+
+    Args:
+        world: the cluster.
+        namespace: whose pods count.
+        account: a service account, where only its pods count.
+    """
     asked = world.questions(namespace)
-    return usage(asked[0], asked[1], world.namespace_of) if asked else None
+    if asked is None:
+        return None
+    view, questions = asked
+    if account is not None:
+        meant = (account.namespace, account.name)
+        questions = {
+            each: pods for each, pods in questions.items() if (each.namespace, each.pod.service_account) == meant
+        }
+    return usage(view, questions, world.namespace_of)
 
 
 def parse_subject(text: str, namespace: str) -> Subject:

@@ -28,7 +28,9 @@ VERBS = (
     Verb("can", "can", "can", "which SCCs a user, group or service account may use, and why"),
     Verb("grant", "grant", "grant", "let subjects use SCCs, with an SCC binding"),
     Verb("revoke", "grant", "revoke", "take subjects out of SCC bindings"),
-    Verb("add-scc-to-user", "policy", "add_scc_to_user", "as in oc adm policy: let users or service accounts use an SCC"),
+    Verb(
+        "add-scc-to-user", "policy", "add_scc_to_user", "as in oc adm policy: let users or service accounts use an SCC"
+    ),
     Verb("add-scc-to-group", "policy", "add_scc_to_group", "as in oc adm policy: let groups use an SCC"),
     Verb("remove-scc-from-user", "policy", "remove_scc_from_user", "as in oc adm policy: take an SCC from users"),
     Verb("remove-scc-from-group", "policy", "remove_scc_from_group", "as in oc adm policy: take an SCC from groups"),
@@ -95,7 +97,7 @@ def run(arguments: list[str]) -> int:
         result = command.main(arguments, prog_name="kubectl scc", standalone_mode=False)
         sys.stdout.flush()
     except CLIError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{error.prefix}{error}", file=sys.stderr)
         return error.code
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
@@ -109,6 +111,6 @@ def run(arguments: list[str]) -> int:
         print("error: interrupted", file=sys.stderr)
         return Exit.ERROR
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # the reader has gone, e.g. `| head`
+        sys.stdout = None  # the reader has gone, e.g. `| head`
         return Exit.OK
     return int(result or Exit.OK)

@@ -47,7 +47,8 @@ def can(
         identity = identity_of(meant, groups, exact=exact_groups)
         inside = meant.namespace if meant.kind == SERVICE_ACCOUNT and not common.namespace else world.scope
         scope = ALL if common.all_namespaces else inside
-        used = used_grants(world, scope) if usage else None
+        account = meant if meant.kind == SERVICE_ACCOUNT else None
+        used = used_grants(world, scope, account) if usage else None
         view = world.view(scope)
         items = _rows(view, identity, scope, used, by_creator=False)
         if meant.kind == SERVICE_ACCOUNT:
@@ -81,7 +82,9 @@ def _subject(text: str, account: str, world: World) -> Subject:
     return parse_subject(text or f"sa/{account}", world.namespace)
 
 
-def _rows(view: View, identity: Identity, scope: str, used: Counter[Grant] | None, *, by_creator: bool) -> list[GrantRow]:
+def _rows(
+    view: View, identity: Identity, scope: str, used: Counter[Grant] | None, *, by_creator: bool
+) -> list[GrantRow]:
     found: dict[Grant, None] = {}
     for scc in view.ordered:
         everywhere = {grant.namespace for grant in view.grants.who_can(scc.name)} | {""}

@@ -17,7 +17,7 @@ _NOTHING_USABLE = "NotAdmitted"
 
 
 def junit(items: Sequence["Reviewed"]) -> str:
-    """One test case for each workload and service account; denied and malformed ones fail, undecidable ones are errors."""
+    """One test case for each workload and account; denied and malformed ones fail, undecidable ones are errors."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
     for file in dict.fromkeys(each.file for each in items):
         cases = [each for each in items if each.file == file]

@@ -118,7 +118,12 @@ def _print(printer: Printer, each: Described, scc: SecurityContextConstraints) -
         say("Description", each.description)
     say("Origin", each.origin + (f" (changed: {', '.join(each.changed)})" if each.changed else ""))
     place = f"{each.order} of {each.of}" if each.order else f"never tried: {'; '.join(each.errors)}"
-    say("Order", "".join((place, f", after {each.after}" if each.after else "", f", before {each.before}" if each.before else "")))
+    say(
+        "Order",
+        "".join(
+            (place, f", after {each.after}" if each.after else "", f", before {each.before}" if each.before else "")
+        ),
+    )
     say("Priority", _NONE if scc.priority is None else str(scc.priority))
     say("Allows beyond restricted-v2", allows_cell(exposure(scc)) or Cell("nothing"))
     printer.line("Settings:")
@@ -144,7 +149,7 @@ def _settings(scc: SecurityContextConstraints) -> list[tuple[str, str]]:
         ("Allowed Seccomp Profiles", _listed(scc.seccomp_profiles)),
         ("Allowed Volume Types", _listed(scc.volumes or ())),
         ("Allow Host Directories", _bool(scc.allow_host_dir_volume_plugin)),
-        ("Allowed Flexvolumes", _listed([each.driver for each in scc.allowed_flex_volumes]) if scc.allowed_flex_volumes else "<all>"),
+        ("Allowed Flexvolumes", ",".join(each.driver for each in scc.allowed_flex_volumes) or "<all>"),
         ("Allowed Unsafe Sysctls", _listed(scc.allowed_unsafe_sysctls)),
         ("Forbidden Sysctls", _listed(scc.forbidden_sysctls)),
         ("Allow Host Network", _bool(scc.allow_host_network)),

@@ -19,11 +19,27 @@ class Exit(IntEnum):
 
 
 class CLIError(Exception):
-    """A command cannot go on; the text names the object, what was found and the way out."""
+    """A command cannot go on; the text names the object, what was found and the way out.
+
+    Attributes:
+        code: how the process ends.
+        prefix: what is printed before the text; kubectl and oc have another one for what a server said.
+    """
+
+    prefix = "error: "
 
     def __init__(self, message: str, code: Exit = Exit.ERROR) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ServerError(CLIError):
+    """The API server refused a request; told as kubectl and oc tell it."""
+
+    prefix = "Error from server "
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"({reason}): {message}")
 
 
 def close_matches(name: str, known: Iterable[str]) -> str:

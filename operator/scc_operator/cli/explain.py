@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from scc_operator import names
-from scc_operator.audit.advice import Advice, Change, GrantAdvice, advise
+from scc_operator.audit.advice import Advice, Change, GrantAdvice, NewSCC, advise
 from scc_operator.audit.answer import Verdict
 from scc_operator.audit.exposure import Level, Permission, cost
 from scc_operator.audit.ladder import Ladder, Rung, climb, grant_text
@@ -19,8 +19,8 @@ from scc_operator.cli.errors import CLIError, Exit
 from scc_operator.cli.options import Common, with_common
 from scc_operator.cli.output import BAD, FAINT, GOOD, STRONG, WARN, Cell, Document, Printer, Table, to_yaml
 from scc_operator.cli.review import FieldProblem, WouldSet, example_values, reason_text, would_set
-from scc_operator.cli.world import World
 from scc_operator.cli.workloads import Workload
+from scc_operator.cli.world import World
 from scc_operator.cluster.records import Question
 from scc_operator.engine.errors import InvalidObject
 from scc_operator.engine.judge import SERVICE_ACCOUNT
@@ -80,6 +80,8 @@ class Explanation(Document, kw_only=True):
     verdict: str
     scc: str
     reason: str
+    nearest: str
+    """The SCC that may be used and comes nearest to admitting a pod that is denied."""
     recorded: str
     """The SCC that stands on a running pod."""
     would_set: tuple[WouldSet, ...]
@@ -103,9 +105,9 @@ def explain(
 ) -> int:  # fmt: skip
     """Explain a pod's SCC: explain pod/NAME, explain deployment/NAME, or explain -f FILE [KIND/NAME].
 
-    Every SCC is shown in the order in which they are tried: whether it may be used and through which grant, and the first
-    field that it refuses. For a pod that is denied the ways out follow, cheapest in privilege first: each was proven by
-    asking the same engine again. Ends with 2 for denied, 3 for undecidable.
+    Every SCC is shown in the order in which they are tried: whether it may be used and through which grant, and the
+    first field that it refuses. For a pod that is denied the ways out follow, cheapest in privilege first: each was
+    proven by asking the same engine again. Ends with 2 for denied, 3 for undecidable.
     """
     printer = Printer(common)
     with World(common, example=example_values(uid_range, mcs)) as world:
@@ -131,8 +133,7 @@ def _workload(world: World, name: str) -> Workload:
         if not name:
             raise CLIError("name a pod or a workload (pod/NAME, deployment/NAME), or a manifest with -f FILE")
         name = name if "/" in name else f"pod/{name}"
-        (found,) = world.stored_workloads([name])[:1]
-        return found
+        return world.stored_workloads([name])[0]
     found = [each for each, _ in world.workloads() if not name or each.title.lower() == name.lower()]
     if len(found) != 1:
         titles = ", ".join(each.title for each, _ in world.workloads()) or "none"
@@ -152,10 +153,8 @@ def _explained(world: World, workload: Workload, question: Question, expected: s
     prepared = world.prepare(workload.pod)
     ways: tuple[WayOut, ...] = ()
     if ladder.answer.verdict is Verdict.DENIED and namespace is not None and ladder.rungs:
-        name = f"{workload.namespace}-{workload.name}"
-        advice = advise(
-            ladder, workload.pod, namespace.values, world.sccs(), new_name=name, prepare=world.prepare
-        )
+        name = f"{workload.namespace}-{question.pod.service_account}"
+        advice = advise(ladder, workload.pod, namespace.values, world.sccs(), new_name=name, prepare=world.prepare)
         ways = _ways_out(world, workload, question, advice)
     chosen = ladder.chosen
     recorded = (workload.pod["metadata"].get("annotations") or {}).get(names.SCC_ANNOTATION, "")
@@ -167,6 +166,7 @@ def _explained(world: World, workload: Workload, question: Question, expected: s
         verdict=ladder.answer.verdict.value,
         scc=ladder.answer.scc,
         reason=reason_text(world, ladder.answer, question.pod.required_scc),
+        nearest=ladder.refused[0].scc if ladder.answer.verdict is Verdict.DENIED and ladder.refused else "",
         recorded=recorded if workload.kind == "Pod" else "",
         would_set=tuple(would_set(fill) for fill in chosen.attempt.fills) if chosen else (),
         candidates=tuple(_candidate(rung, ladder, workload, prepared) for rung in ladder.rungs),
@@ -238,9 +238,11 @@ def _ways_out(world: World, workload: Workload, question: Question, advice: Advi
         text = f"change the pod so that {changes.scc}, which it may use, admits it"
         costs = tuple(_change_text(each, workload) for each in changes.changes)
         patch = changes.json_patch(workload.pod, workload.path)
-        ways.append(WayOut("change-pod", harmless, text, costs, _patch_commands(world, workload, patch), _patch_file(patch)))
+        ways.append(
+            WayOut("change-pod", harmless, text, costs, _patch_commands(world, workload, patch), _patch_file(patch))
+        )
     grants = [_grant_way(world, question, advice.grant, not harmless and grant_is_cheaper)] if advice.grant else []
-    news = [_new_way(world, question, advice, not harmless and not grant_is_cheaper)] if advice.new else []
+    news = [_new_way(world, question, advice.new, not harmless and not grant_is_cheaper)] if advice.new else []
     return (*ways, *(grants + news if grant_is_cheaper else news + grants))
 
 
@@ -253,10 +255,14 @@ def _patch_commands(world: World, workload: Workload, patch: list[dict[str, Any]
     if world.common.files:
         return ()
     if workload.kind == "Pod":
-        owner = next((each for each in workload.raw["metadata"].get("ownerReferences") or () if each.get("controller")), None)
+        owner = next(
+            (each for each in workload.raw["metadata"].get("ownerReferences") or () if each.get("controller")), None
+        )
         if owner is None:
             return ("# a pod's security context cannot be changed: delete it and create it anew with these changes",)
-        return (f"kubectl scc explain {owner['kind'].lower()}/{owner['name']} -n {workload.namespace}  # made this pod",)
+        return (
+            f"kubectl scc explain {owner['kind'].lower()}/{owner['name']} -n {workload.namespace}  # made this pod",
+        )
     text = shlex.quote(msgspec.json.encode(patch).decode())
     return (f"kubectl patch {workload.title.lower()} -n {workload.namespace} --type=json -p {text}",)
 
@@ -271,17 +277,21 @@ def _grant_way(world: World, question: Question, grant: GrantAdvice, recommended
     if grant.takes_over:
         costs.append(f"{grant.scc} is tried before what the account uses now: its other pods may change to it")
     command = grant_command(world, grant.scc, question.pod.service_account, question.namespace)
+    costs += _shared_account(question)
     return WayOut("grant", recommended, f"let {account} use {grant.scc}, which admits it", tuple(costs), (command,))
 
 
-def _new_way(world: World, question: Question, advice: Advice, recommended: bool) -> WayOut:
-    new = advice.new
-    if new is None:
-        raise AssertionError
-    costs = (f"allows beyond restricted-v2: {_allowed(new.allows)}",)
+def _new_way(world: World, question: Question, new: NewSCC, recommended: bool) -> WayOut:
+    costs = (f"allows beyond restricted-v2: {_allowed(new.allows)}", *_shared_account(question))
     command = grant_command(world, new.scc.name, question.pod.service_account, question.namespace)
     text = "create the smallest SCC that admits it, for this service account alone"
     return WayOut("new-scc", recommended, text, costs, (command,), to_yaml(manifest(new.scc)))
+
+
+def _shared_account(question: Question) -> list[str]:
+    if question.pod.service_account != "default":
+        return []
+    return ["default is the account of every pod that names none: give this workload a service account of its own first"]
 
 
 def _allowed(permissions: tuple[Permission, ...]) -> str:
@@ -303,7 +313,8 @@ def _print(printer: Printer, document: Explanation) -> None:
     printer.line(f"  service account: {document.service_account}")
     printer.line(f"  created by:      {document.creator}")
     answer = f"{document.scc} ({document.verdict})" if document.scc else document.verdict
-    printer.line("  answer:          ", Cell(answer, style), f": {document.reason}" if document.reason else "")
+    why = _why_denied(document) or document.reason
+    printer.line("  answer:          ", Cell(answer, style), f": {why}" if why else "")
     if document.recorded and document.recorded != document.scc:
         printer.line("  ", Cell(f"the pod carries {document.recorded}: its answer has changed since", WARN))
     if document.would_set:
@@ -317,6 +328,14 @@ def _print(printer: Printer, document: Explanation) -> None:
     for at, way in enumerate(document.ways_out, start=1):
         printer.line("")
         _print_way(printer, at, way)
+
+
+def _why_denied(document: Explanation) -> str:
+    nearest = next((each for each in document.candidates if each.scc == document.nearest), None)
+    if nearest is None:
+        return ""
+    first = nearest.problems[0]
+    return f"{nearest.scc} comes nearest, and allows {first.allowed} for {first.field}, not {first.found}"
 
 
 def _fills(fills: tuple[WouldSet, ...]) -> list[str]:

@@ -15,7 +15,7 @@ from scc_operator.cli.sources import Defaults, Raw
 from scc_operator.cli.world import World
 from scc_operator.cluster.records import Constraints
 from scc_operator.engine.order import order, points, reason
-from scc_operator.engine.scc import SecurityContextConstraints, SELinuxOptions, with_defaults, parse_scc
+from scc_operator.engine.scc import SecurityContextConstraints, SELinuxOptions, parse_scc, with_defaults
 
 _DEFAULTS = Defaults()
 _STYLES = {Level.NODE: BAD, Level.HIGH: WARN, Level.LOW: "", Level.MINOR: FAINT}
@@ -54,8 +54,8 @@ class SCCList(Document, kw_only=True):
 def get(common: Common, sccs: tuple[str, ...]) -> int:
     """List SCCs in the order in which they are tried.
 
-    ALLOWS tells what an SCC permits beyond restricted-v2, the furthest-reaching first: what reaches the node, what takes
-    away a layer of defence, the rest. ORIGIN is default (as shipped), default* (changed), platform or custom.
+    ALLOWS tells what an SCC permits beyond restricted-v2, the furthest-reaching first: what reaches the node, what
+    takes away a layer of defence, the rest. ORIGIN is default (as shipped), default* (changed), platform or custom.
     """
     printer = Printer(common)
     with World(common) as world:
@@ -72,7 +72,7 @@ def listed(world: World, only: Sequence[str]) -> SCCList:
     """The SCCs of a world in order, or those of the given names with their place among all."""
     known = world.constraints()
     ordered = order(each.scc for each in known.values() if each.scc and not each.errors)
-    following = [*ordered[1:], None]
+    following = [*ordered[1:], None][: len(ordered)]
     raws = {raw["metadata"]["name"]: raw for raw in world.objects(kinds.SCCS)}
     items = [
         Listed(
@@ -176,7 +176,9 @@ def _fields(scc: SecurityContextConstraints) -> tuple[str, ...]:
         )
         if allowed
     )
-    capabilities = [f"+{name}" for name in scc.allowed_capabilities] + [f"-{name}" for name in scc.required_drop_capabilities]
+    capabilities = [f"+{name}" for name in scc.allowed_capabilities] + [
+        f"-{name}" for name in scc.required_drop_capabilities
+    ]
     return (
         scc.run_as_user.type,
         " ".join(part for part in (scc.se_linux_context.type, options.type) if part),

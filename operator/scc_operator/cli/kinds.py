@@ -39,7 +39,9 @@ PERSISTENT_VOLUMES = ObjectKind("PersistentVolume", Resource("", "v1", "persiste
 PERSISTENT_VOLUME_CLAIMS = ObjectKind(
     "PersistentVolumeClaim", Resource("", "v1", "persistentvolumeclaims", namespaced=True)
 )
-REPLICATION_CONTROLLERS = ObjectKind("ReplicationController", Resource("", "v1", "replicationcontrollers", namespaced=True))
+REPLICATION_CONTROLLERS = ObjectKind(
+    "ReplicationController", Resource("", "v1", "replicationcontrollers", namespaced=True)
+)
 DEPLOYMENTS = ObjectKind("Deployment", Resource("apps", "v1", "deployments", namespaced=True))
 REPLICA_SETS = ObjectKind("ReplicaSet", Resource("apps", "v1", "replicasets", namespaced=True))
 STATEFUL_SETS = ObjectKind("StatefulSet", Resource("apps", "v1", "statefulsets", namespaced=True))

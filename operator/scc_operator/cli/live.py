@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from scc_operator.cli.errors import CLIError, Exit
+from scc_operator.cli.errors import CLIError
 from scc_operator.cli.kinds import OPTIONAL, ObjectKind
 from scc_operator.cli.progress import Progress
 from scc_operator.cli.sources import Raw, Unreadable, Wanted
@@ -29,7 +29,8 @@ class Live:
             self.session = Session(login)
         except LoginError as error:
             raise CLIError(
-                f"cannot log in: {error}; see `kubectl config get-contexts`, or work without a cluster: --snapshot, --offline"
+                f"cannot log in: {error}; see `kubectl config get-contexts`, "
+                "or work without a cluster: --snapshot, --offline"
             ) from error
         self.title = f"cluster {self.session.server}"
 
@@ -48,14 +49,17 @@ class Live:
         try:
             found: Raw | None = self._ask(lambda: self.session.find(kind.resource.path(namespace, name)))
         except ApiError as error:
-            return self._refusal(kind, namespace, error)
+            return self._refusal(namespace, error)
         return found
+
+    def serves(self, kind: ObjectKind) -> bool:
+        """Whether the cluster has this kind at all."""
+        group = self._ask(lambda: self.session.find(f"/apis/{kind.resource.group}/{kind.resource.version}"))
+        return any(each["name"] == kind.resource.plural for each in (group or {}).get("resources") or ())
 
     def write(self, method: str, path: str, body: object = None, *, dry_run: bool = False) -> Raw:
         """One write. Raises `ApiError` for what the server refuses."""
-        written: Raw = self._ask(
-            lambda: self.session.write(method, path, body, manager="kubectl-scc", dry_run=dry_run)
-        )
+        written: Raw = self._ask(lambda: self.session.write(method, path, body, manager="kubectl-scc", dry_run=dry_run))
         return written
 
     def _told(self, kind: ObjectKind, namespace: str, found: list[Raw] | ApiError) -> list[Raw] | Unreadable | None:
@@ -63,9 +67,9 @@ class Live:
             return found
         if found.status == _NOT_FOUND and kind in OPTIONAL:
             return None
-        return self._refusal(kind, namespace, found)
+        return self._refusal(namespace, found)
 
-    def _refusal(self, kind: ObjectKind, namespace: str, error: ApiError) -> Unreadable:
+    def _refusal(self, namespace: str, error: ApiError) -> Unreadable:
         if error.status == _FORBIDDEN:
             whom = f" for {self._login.user}" if self._login.user else ""
             where = f"in namespace {namespace}" if namespace else "in the whole cluster"

@@ -70,7 +70,11 @@ def _documents(file: str, text: str) -> Iterator[Document]:
         if raw is None:
             continue
         if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
-            found = f"an object without kind: {', '.join(map(str, raw)) or 'empty'}" if isinstance(raw, dict) else f"{raw!r:.40}"
+            found = (
+                f"an object without kind: {', '.join(map(str, raw)) or 'empty'}"
+                if isinstance(raw, dict)
+                else f"{raw!r:.40}"
+            )
             line = node.start_mark.line + 1 if node else 1
             raise CLIError(f"{file}:{line}: expected a Kubernetes object with apiVersion and kind, found {found}")
         yield from _unpacked(file, raw, node)

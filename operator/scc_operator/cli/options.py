@@ -49,7 +49,7 @@ _OPTIONS = (
         help="Manifests: a file, a folder, or - for standard input. May be repeated; laid over the cluster.",
     ),
     click.option(
-        "--snapshot", default="", metavar="TAR.GZ", type=click.Path(), help="Read the cluster from what `snapshot` wrote."
+        "--snapshot", default="", metavar="TAR.GZ", type=click.Path(), help="Read what `snapshot` wrote."
     ),
     click.option("--offline", is_flag=True, help="No cluster: the built-in default SCCs and the files alone."),
     click.option("--defaults", is_flag=True, help="Add default SCCs and example ranges where the cluster has none."),

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import msgspec
 
@@ -35,12 +35,12 @@ VERDICT_STYLES = {
 }
 
 
-class Cell(str):
+class Cell(str):  # noqa: SLOT000 - a few cells need no slots, and mypy knows none in str
     """A cell that is coloured on a terminal."""
 
-    __slots__ = ("style",)
+    style: str
 
-    def __new__(cls, text: str, style: str = "") -> "Cell":
+    def __new__(cls, text: str, style: str = "") -> Self:
         """A cell of this style."""
         cell = super().__new__(cls, text)
         cell.style = style
@@ -144,7 +144,9 @@ class Printer:
         if self._rich:
             from rich.text import Text
 
-            self._console().print(Text.assemble(*((str(part), getattr(part, "style", "")) for part in parts)), soft_wrap=True)
+            self._console().print(
+                Text.assemble(*((str(part), getattr(part, "style", "")) for part in parts)), soft_wrap=True
+            )
         else:
             self._write("".join(parts))
 
@@ -158,7 +160,9 @@ class Printer:
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        shown = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=self._headers, header_style="bold")
+        shown = RichTable(
+            box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=self._headers, header_style="bold"
+        )
         for header in headers:
             shown.add_column(header, overflow="fold")
         for row in rows:
@@ -169,7 +173,11 @@ class Printer:
         from rich.console import Console
 
         return Console(
-            file=self._stream, force_terminal=self._color or None, no_color=not self._color, highlight=False, markup=False
+            file=self._stream,
+            force_terminal=self._color or None,
+            no_color=not self._color,
+            highlight=False,
+            markup=False,
         )
 
     def _write(self, text: str) -> None:

@@ -16,8 +16,8 @@ from scc_operator.cli.errors import CLIError, Exit
 from scc_operator.cli.manifests import Document as Manifest
 from scc_operator.cli.options import Common, with_common
 from scc_operator.cli.output import BAD, FAINT, VERDICT_STYLES, Cell, Document, Printer, Table
-from scc_operator.cli.world import World
 from scc_operator.cli.workloads import Workload
+from scc_operator.cli.world import World
 from scc_operator.engine.errors import InvalidObject
 from scc_operator.engine.judge import USER
 from scc_operator.engine.namespace import NamespaceValues
@@ -57,13 +57,11 @@ class Reviewed(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """The answer for one pod template and one service account.
 
     Attributes:
-        result: `fits`, `fits-with-defaults`, `denied`, `exempt`, `unknown`, or `invalid` for an object that is malformed.
-        by: whose grant makes the SCC usable: `serviceaccount` or `user`, which is whoever creates the pod.
-        via: that grant.
-        reason: why it is denied, exempt, unknown or invalid.
-        would_set: what admission would fill in.
-        refusals: the SCCs that may be used and refuse the pod, the nearest first.
-        would_fit: SCCs that admit the pod and may not be used, the least privilege first.
+        result: `fits`, `fits-with-defaults`, `denied`, `exempt`, `unknown`, or `invalid` for an object that is
+        malformed. by: whose grant makes the SCC usable: `serviceaccount` or `user`, which is whoever creates the pod.
+        via: that grant. reason: why it is denied, exempt, unknown or invalid. would_set: what admission would fill
+        in. refusals: the SCCs that may be used and refuse the pod, the nearest first. would_fit: SCCs that admit the
+        pod and may not be used, the least privilege first.
     """
 
     workload: str
@@ -116,7 +114,11 @@ class Review(Document, kw_only=True):
 @click.command()
 @click.argument("names", nargs=-1, metavar="[TYPE/NAME]...", shell_complete=complete.pods)
 @click.option(
-    "-z", "--serviceaccount", "accounts", multiple=True, shell_complete=complete.service_accounts,
+    "-z",
+    "--serviceaccount",
+    "accounts",
+    multiple=True,
+    shell_complete=complete.service_accounts,
     help="Ask for this service account instead of the template's; may be repeated.",
 )
 @click.option("-u", "--user", default="", help="Ask as if this user created the pods, not the kind's controller.")
@@ -130,9 +132,9 @@ def review(
 ) -> int:  # fmt: skip
     """Review the pods that manifests would make: -f deploy.yaml, or helm template CHART | kubectl scc review -f -
 
-    Every kind that holds a pod template is understood, known or not. Other objects in the files (SCCs, roles, bindings,
-    SCC bindings, namespaces, service accounts) count as if they were applied. Without -f the workloads of the namespace are
-    reviewed, or those that are named.
+    Every kind that holds a pod template is understood, known or not. Other objects in the files (SCCs, roles,
+    bindings, SCC bindings, namespaces, service accounts) count as if they were applied. Without -f the workloads of
+    the namespace are reviewed, or those that are named.
 
     Formats besides the usual ones: -o junit and -o sarif. Ends with 2 where something is denied, with 3 where something
     cannot be decided.
@@ -225,8 +227,12 @@ def _reviewed(
         via=grant_text(chosen.grants[0]) if chosen and chosen.grants else "",
         reason=reason_text(world, answer, question.pod.required_scc),
         would_set=tuple(would_set(fill) for fill in chosen.attempt.fills) if chosen else (),
-        refusals=tuple(Refusal(rung.scc, problems(rung)) for rung in ladder.refused) if answer.verdict is Verdict.DENIED else (),
-        would_fit=tuple(each.scc for each in grantable(ladder, world.sccs())) if answer.verdict is Verdict.DENIED else (),
+        refusals=tuple(Refusal(rung.scc, problems(rung)) for rung in ladder.refused)
+        if answer.verdict is Verdict.DENIED
+        else (),
+        would_fit=tuple(each.scc for each in grantable(ladder, world.sccs()))
+        if answer.verdict is Verdict.DENIED
+        else (),
         file=file,
         line=line,
     )
@@ -312,4 +318,8 @@ def _print_denied(printer: Printer, each: Reviewed) -> None:
 
 def explain_arguments(each: Reviewed) -> str:
     """How to ask `explain` about the same workload."""
-    return f"-f {each.file} {each.workload} -n {each.namespace}" if each.file else f"{each.workload.lower()} -n {each.namespace}"
+    return (
+        f"-f {each.file} {each.workload} -n {each.namespace}"
+        if each.file
+        else f"{each.workload.lower()} -n {each.namespace}"
+    )

@@ -77,7 +77,7 @@ class Defaults:
 def _yaml(text: str) -> Iterable[Raw]:
     import yaml
 
-    return yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+    return yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 class Files:
@@ -158,14 +158,18 @@ class Snapshot:
                     if member.isfile() and (stream := archive.extractfile(member)):
                         self._members[member.name] = stream.read()
         except (OSError, tarfile.TarError, EOFError) as error:
-            raise CLIError(f"{path}: cannot be read as a snapshot: {error}; `kubectl scc snapshot` writes one") from error
+            raise CLIError(
+                f"{path}: cannot be read as a snapshot: {error}; `kubectl scc snapshot` writes one"
+            ) from error
         try:
             self.info = msgspec.json.decode(self._members.get(_META, b""), type=SnapshotInfo)
         except msgspec.MsgspecError as error:
             raise CLIError(f"{path}: has no readable {_META}; `kubectl scc snapshot` writes snapshots") from error
         if self.info.api_version != SNAPSHOT_VERSION:
             found = self.info.api_version
-            raise CLIError(f"{path}: is a snapshot of version {found}, this program reads {SNAPSHOT_VERSION}; take it anew")
+            raise CLIError(
+                f"{path}: is a snapshot of version {found}, this program reads {SNAPSHOT_VERSION}; take it anew"
+            )
 
     def read(self, wanted: Sequence[Wanted]) -> list[list[Raw] | Unreadable | None]:
         """Those of the kind, or why the snapshot has none."""
@@ -179,7 +183,11 @@ class Snapshot:
     def _read(self, kind: ObjectKind, namespace: str) -> list[Raw] | Unreadable | None:
         if kind.title in self.info.missing:
             return Unreadable(f"is not in the {self.title}: {self.info.missing[kind.title]}")
-        if kind.resource.namespaced and self.info.namespaces and (not namespace or namespace not in self.info.namespaces):
+        if (
+            kind.resource.namespaced
+            and self.info.namespaces
+            and (not namespace or namespace not in self.info.namespaces)
+        ):
             asked = f"namespace {namespace}" if namespace else "all namespaces"
             has = ", ".join(self.info.namespaces)
             return Unreadable(f"was asked for {asked}, the {self.title} covers {has}: take one of {asked}")
@@ -191,7 +199,7 @@ class Snapshot:
 
 
 def write_snapshot(path: str, info: SnapshotInfo, objects: dict[ObjectKind, list[Raw]]) -> int:
-    """Write a snapshot; the same state and time give the same bytes but for the compressor. Returns its size in bytes."""
+    """Write a snapshot, objects ordered by namespace and name; returns its size in bytes."""
     info = msgspec.structs.replace(info, written_by=f"kubectl-scc {__version__}")
     members = {_META: msgspec.json.format(msgspec.json.encode(info), indent=2)}
     for kind, items in sorted(objects.items()):

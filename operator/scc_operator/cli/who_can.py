@@ -11,7 +11,7 @@ from scc_operator.cli.world import World
 
 
 class WhoCan(Document, kw_only=True):
-    """Who may use an SCC: superusers first, then its own users and groups, then RBAC, cluster-wide before namespaces."""
+    """Who may use an SCC: superusers, its own users and groups, cluster-wide bindings, bindings of namespaces."""
 
     kind: str = "WhoCan"
     scc: str
@@ -25,9 +25,9 @@ class WhoCan(Document, kw_only=True):
 def who_can(common: Common, words: tuple[str, ...], usage: bool) -> int:
     """Show who may use an SCC, and through which grant.
 
-    Grants that hold in the namespace are shown, cluster-wide ones included; -A shows those of all namespaces. Groups are
-    not resolved to members. PODS counts the running pods that get this SCC through the grant; `unused` is a grant that
-    could go.
+    Grants that hold in the namespace are shown, cluster-wide ones included; -A shows those of all namespaces. Groups
+    are not resolved to members. PODS counts the running pods that get this SCC through the grant; `unused` is a grant
+    that could go.
     """
     printer = Printer(common)
     name = _scc_of(words)
@@ -41,8 +41,7 @@ def who_can(common: Common, words: tuple[str, ...], usage: bool) -> int:
         return Exit.OK
     table = Table("KIND", "SUBJECT", "SCOPE", "PODS", "THROUGH")
     for each in document.items:
-        superuser = each.through.endswith("may do everything")
-        style = FAINT if superuser else ""
+        style = FAINT if each.kind == "superuser" else ""
         table.add(Cell(each.subject_kind, style), Cell(each.subject, style), each.scope, each.pods_cell, each.through)
     printer.table(table)
     return Exit.OK
@@ -54,4 +53,3 @@ def _scc_of(words: tuple[str, ...]) -> str:
     if len(rest) != 1:
         raise CLIError(f"expected one SCC, found {len(rest)}: {' '.join(rest)}; write kubectl scc who-can use SCC")
     return rest[0].removeprefix("scc/")
-

@@ -54,7 +54,8 @@ def workloads_of(raw: Json, namespace: str) -> list[Workload]:
     kind = str(raw.get("kind", ""))
     requester = _requester(raw)
     return [
-        Workload(kind, name, where, path, _pod(raw, path, name, where), requester, raw) for path in _templates(raw, kind)
+        Workload(kind, name, where, path, _pod(raw, path, name, where), requester, raw)
+        for path in _templates(raw, kind)
     ]
 
 
@@ -120,7 +121,7 @@ def _is_pod_spec(value: Any) -> bool:
 def _found(value: Any, path: Path) -> Iterator[Path]:
     """Any part that holds a pod's spec: kinds that nobody listed here have templates too."""
     if isinstance(value, Mapping):
-        spec = value.get("spec")
+        spec = value.get("spec") or {}
         if _is_pod_spec(spec) and all("name" in each and "image" in each for each in spec["containers"]):
             yield path
             return
@@ -132,7 +133,7 @@ def _found(value: Any, path: Path) -> Iterator[Path]:
 
 
 def _pod(raw: Json, path: Path, name: str, namespace: str) -> Json:
-    template = value_at(raw, path)
+    template: Json = value_at(raw, path) or {}
     metadata = {**(template.get("metadata") or {}), "name": name, "namespace": namespace}
     spec = dict(template["spec"])
     claims = (raw.get("spec") or {}).get("volumeClaimTemplates") if raw.get("kind") == "StatefulSet" else None

@@ -1,8 +1,8 @@
 """The cluster as a command sees it: layers laid over each other, read lazily, judged by the engine.
 
 From the bottom: the built-in defaults (only where asked for or nothing else has SCCs), a live cluster or a snapshot,
-files. An object of an upper layer replaces its namesake below. SCC bindings of files count as the RBAC that the operator
-would make of them.
+files. An object of an upper layer replaces its namesake below. SCC bindings of files count as the RBAC that the
+operator would make of them.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -80,7 +80,7 @@ class World:
         self._assume_ranges = assumed or common.defaults or example is not None
         self._files = Files(self.documents, self.namespace)
 
-    def __enter__(self) -> "World":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -149,7 +149,9 @@ class World:
         """Read these lists together, where they were not read yet: faster than one after another."""
         if any(kind in kinds.ACCESS for kind, _ in wanted):
             wanted = ((kinds.SCCS, ALL), *wanted)  # whether the cluster has any decides about the defaults
-        fresh = [each for each in dict.fromkeys(wanted) if each not in self._lists and (each[0], ALL) not in self._lists]
+        fresh = [
+            each for each in dict.fromkeys(wanted) if each not in self._lists and (each[0], ALL) not in self._lists
+        ]
         if not fresh:
             return
         found = self._base.read(fresh) if self._base else [None] * len(fresh)
@@ -158,6 +160,10 @@ class World:
                 self._no_sccs()
         for each, objects in zip(fresh, found, strict=True):
             self._lists[each] = objects if isinstance(objects, Unreadable) else self._merged(each, objects or [])
+            if each[0] is kinds.SCCS and not self._lists[each]:
+                self.note(
+                    f"{self.source} has no SCC yet: the operator creates the default ones; --defaults adds them here"
+                )
 
     def objects(self, kind: ObjectKind, namespace: str = ALL) -> list[Raw]:
         """All objects of a kind, ordered by namespace and name.
@@ -179,8 +185,9 @@ class World:
         return [found[key] for key in sorted(found)]
 
     def serves(self, kind: ObjectKind) -> bool:
-        """Whether a live cluster serves a kind; without one, whether it may be assumed: yes."""
-        return self._base is None or self._base.read([(kind, self.namespace)])[0] is not None
+        """Whether a live cluster has a kind; without one it may be assumed."""
+        serves = getattr(self._base, "serves", None)
+        return serves is None or bool(serves(kind))
 
     def find(self, kind: ObjectKind, namespace: str, name: str) -> Raw | None:
         """One object; None where there is none.
@@ -290,7 +297,9 @@ class World:
         """
         known = self.constraints()
         if name not in known:
-            raise CLIError(f'securitycontextconstraints "{name}" not found in {self.source}{close_matches(name, known)}')
+            raise CLIError(
+                f'securitycontextconstraints "{name}" not found in {self.source}{close_matches(name, known)}'
+            )
         scc = known[name].scc
         if scc is None:
             raise CLIError("; ".join(known[name].errors))
@@ -318,7 +327,9 @@ class World:
             found.values.supplemental_groups or example.supplemental_groups,
         )
         why = "has no ranges" if raw else "does not exist"
-        self.note(f"namespace {name} {why} in {self.source}: UIDs {values.uid_range} and level {values.mcs} are assumed")
+        self.note(
+            f"namespace {name} {why} in {self.source}: UIDs {values.uid_range} and level {values.mcs} are assumed"
+        )
         return msgspec.structs.replace(found, values=values)
 
     def prepare(self, pod: Mapping[str, Any]) -> Raw:
@@ -379,7 +390,7 @@ class World:
     def _granted_by_files(self) -> list[Raw]:
         """The RBAC of SCC bindings in files."""
         granted: list[Raw] = []
-        existing = {name: "" for name in self.constraints()}
+        existing = dict.fromkeys(self.constraints(), "")
         for kind in (kinds.SCC_BINDINGS, kinds.CLUSTER_SCC_BINDINGS):
             for raw in self._files.read([(kind, ALL)])[0] or ():  # type: ignore[union-attr]
                 try:

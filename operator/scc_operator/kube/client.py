@@ -101,7 +101,7 @@ class Api:
         timeout: float = _REQUEST_TIMEOUT,  # noqa: ASYNC109 - the transport's own time-out, not ours
     ) -> bytes:
         """Send one request and return the body of the answer."""
-        headers = {"Accept": _JSON, "Content-Type": content_type}
+        headers: Any = {"Accept": _JSON, "Content-Type": content_type}
         method, url, headers, body, _ = await self._client.param_serialize(
             method,
             path,

@@ -32,7 +32,7 @@ def has_cluster(login: Login, environment: Mapping[str, str]) -> bool:
 
 def contexts_of(login: Login, environment: Mapping[str, str] = os.environ) -> list[str]:
     """The names of the contexts in the kubeconfig."""
-    import yaml
+    import yaml  # noqa: PLC0415 - only completion needs it
 
     found: list[str] = []
     for file in kubeconfig_files(login, environment):

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from kubernetes.aio.client import Configuration
@@ -43,7 +43,7 @@ class Session:
             self._runner.close()
             raise
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,14 +86,14 @@ class Session:
     def write(
         self, method: str, path: str, body: object = None, *, manager: str, dry_run: bool = False
     ) -> dict[str, Any]:
-        """Create (POST), replace (PUT) or delete (DELETE) one object; with `dry_run` the server only says what it would do.
+        """Create (POST), replace (PUT) or delete (DELETE) one object; with `dry_run` nothing is stored.
 
         Args:
             method: the HTTP method.
             path: the collection for POST, else the object.
             body: the object, or a delete's options.
             manager: the field manager under which the server records the write.
-            dry_run: whether nothing is stored.
+            dry_run: whether the server only says what it would do.
         """
         query = {} if method == "DELETE" else {"fieldManager": manager}
         if dry_run:

@@ -58,6 +58,11 @@ class Metrics:
         text = "Fields in which a default SCC, its ClusterRole and its binding differ from what is shipped."
         self.registry.register(_Gauge("scc_operator_default_scc_differences", text, ("scc",), counts))
 
+    def watch_blocks(self, counts: Callable[[], Iterable[tuple[tuple[str], int]]]) -> None:
+        """Show, at each scrape, how many blocks of the UID range are in which state."""
+        text = "Blocks of the UID range: free, bound, released (quarantined), reserved (pinned), unclaimed."
+        self.registry.register(_Gauge("scc_operator_uid_blocks", text, ("state",), counts))
+
 
 class _Gauge(Collector):
     def __init__(self, name: str, text: str, labels: tuple[str, ...], counts: Counts) -> None:

@@ -1,0 +1,242 @@
+"""Whether one SCC is contained in another, table tests and the promise itself against the engine."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from tests.unit.engine.builders import PROJ, SCC, Json, stock_sccs
+from tests.unit.engine.builders import scc as permissive
+from tests.unit.engine.test_properties import PODS, SCCS
+
+from scc_operator.audit.compare import Extra, Relation, beyond, compare
+from scc_operator.engine.admit import apply_fills
+from scc_operator.engine.judge import evaluate
+from scc_operator.engine.pod import parse_pod
+from scc_operator.engine.provider import build_providers, complete
+from scc_operator.engine.scc import with_defaults
+
+STOCK = {scc.name: scc for scc in stock_sccs()}
+HARMLESS = {"runAsNonRoot", "capabilities.drop"}
+
+
+def scc(name: str = "s1", /, **fields: Any) -> SCC:
+    """An SCC that allows everything but what `fields` say, after defaulting."""
+    return with_defaults(permissive(name, **{"allowHostDirVolumePlugin": True, **fields}))
+
+
+def more(left: SCC, right: SCC) -> list[str]:
+    """What the left one allows and the right one does not; formal differences in parentheses."""
+    return [f"({each.text})" if each.formal else each.text for each in beyond(left, right)]
+
+
+@pytest.mark.parametrize("name", sorted(STOCK))
+def test_an_scc_equals_itself(name: str) -> None:
+    """An SCC allows nothing that it does not allow."""
+    assert compare(STOCK[name], STOCK[name]).relation is Relation.EQUAL
+
+
+@pytest.mark.parametrize(
+    "inner, outer",
+    [
+        ("restricted-v2", "hostnetwork-v2"),
+        ("restricted-v2", "nonroot-v2"),
+        ("restricted-v2", "restricted"),
+        ("restricted-v2", "anyuid"),
+        ("restricted-v3", "restricted-v2"),
+        ("nonroot", "anyuid"),
+        ("hostmount-anyuid", "privileged"),
+        ("anyuid", "privileged"),
+    ],
+)
+def test_default_sccs_are_ordered_as_their_descriptions_say(inner: str, outer: str) -> None:
+    """The narrower default SCCs lie in the wider ones, but for spellings."""
+    comparison = compare(STOCK[inner], STOCK[outer])
+    assert comparison.relation is Relation.WIDER, comparison.more_in_first
+    assert compare(STOCK[outer], STOCK[inner]).relation is Relation.NARROWER
+
+
+def test_restricted_refuses_a_spelled_out_profile_that_it_grants_anyway() -> None:
+    """An SCC without profiles refuses a pod that asks for the runtime's: formal, as it lets pods run with less."""
+    assert more(STOCK["restricted-v2"], STOCK["restricted"]) == ["(asking for seccomp profile runtime/default)"]
+    assert "running without a seccomp profile" in more(STOCK["restricted"], STOCK["restricted-v2"])
+
+
+def test_non_root_refuses_a_spelled_out_false() -> None:
+    """MustRunAsNonRoot refuses runAsNonRoot: false also with a user that is not root."""
+    assert more(STOCK["restricted-v2"], STOCK["nonroot-v2"]) == ["(an explicit runAsNonRoot: false)"]
+
+
+RANGE: Json = {"type": "MustRunAsRange"}
+NS_GROUP: Json = {"type": "MustRunAs"}
+
+
+def ranges(*pairs: tuple[int, int]) -> Json:
+    """A group strategy with these ranges."""
+    return {"type": "MustRunAs", "ranges": [{"min": low, "max": high} for low, high in pairs]}
+
+
+@pytest.mark.parametrize(
+    "left, right, expected",
+    [
+        ({}, {"allowPrivilegedContainer": False}, ["privileged containers"]),
+        ({}, {"allowHostPID": False, "allowHostIPC": False}, ["the node's processes", "the node's IPC"]),
+        ({}, {"allowHostNetwork": False, "allowHostPorts": False}, ["the node's network", "ports of the node"]),
+        ({}, {"userNamespaceLevel": "RequirePodLevel"}, ["the node's user namespace"]),
+        ({}, {"allowPrivilegeEscalation": False}, ["privilege escalation"]),
+        ({}, {"readOnlyRootFilesystem": True}, ["writing to the image's file system"]),
+        ({}, {"runAsUser": RANGE}, ["any user, root included"]),
+        ({}, {"runAsUser": {"type": "MustRunAsNonRoot"}}, ["root"]),
+        ({"runAsUser": {"type": "MustRunAsNonRoot"}}, {"runAsUser": RANGE}, ["any user but root"]),
+        ({"runAsUser": {"type": "MustRunAs", "uid": 0}}, {"runAsUser": {"type": "MustRunAsNonRoot"}}, ["root"]),
+        ({"runAsUser": {"type": "MustRunAs", "uid": 7}}, {"runAsUser": RANGE}, ["user 7"]),
+        ({"runAsUser": RANGE}, {"runAsUser": {"type": "MustRunAs", "uid": 7}}, ["the namespace's own users"]),
+        (
+            {"runAsUser": {**RANGE, "uidRangeMin": 5, "uidRangeMax": 9}},
+            {"runAsUser": {**RANGE, "uidRangeMin": 6, "uidRangeMax": 8}},
+            ["user 5, 9"],
+        ),
+        ({}, {"fsGroup": NS_GROUP}, ["any fsGroup"]),
+        ({"fsGroup": NS_GROUP}, {"fsGroup": ranges((1, 2))}, ["the namespace's own fsGroups"]),
+        ({"fsGroup": ranges((1, 2), (3, 9))}, {"fsGroup": ranges((2, 4))}, ["fsGroup 1, 5-9"]),
+        ({"supplementalGroups": ranges((5, 6))}, {"supplementalGroups": NS_GROUP}, ["supplemental group 5-6"]),
+        ({}, {"seLinuxContext": {"type": "MustRunAs"}}, ["any SELinux context"]),
+        (
+            {"seLinuxContext": {"type": "MustRunAs", "seLinuxOptions": {"type": "spc_t"}}},
+            {"seLinuxContext": {"type": "MustRunAs"}},
+            ["SELinux context: type spc_t, the namespace's level"],
+        ),
+        (
+            {"seLinuxContext": {"type": "MustRunAs", "seLinuxOptions": {"level": "s0:c1,c2"}}},
+            {"seLinuxContext": {"type": "MustRunAs", "seLinuxOptions": {"level": "s0:c2,c1"}}},
+            [],
+        ),
+        ({}, {"allowedCapabilities": ["KILL"]}, ["adding any capability"]),
+        (
+            {"allowedCapabilities": ["KILL"], "defaultAddCapabilities": ["CHOWN"]},
+            {"allowedCapabilities": ["CHOWN"]},
+            ["adding KILL"],
+        ),
+        ({}, {"requiredDropCapabilities": ["ALL"]}, ["keeping capabilities that the runtime gives by default"]),
+        ({"requiredDropCapabilities": ["all"]}, {"requiredDropCapabilities": ["KILL"]}, []),
+        (
+            {"requiredDropCapabilities": ["KILL"]},
+            {"requiredDropCapabilities": ["MKNOD", "KILL"]},
+            ["keeping MKNOD"],
+        ),
+        ({}, {"seccompProfiles": []}, ["any seccomp profile, or none"]),
+        ({"seccompProfiles": ["docker/default"]}, {"seccompProfiles": ["runtime/default"]}, []),
+        (
+            {"seccompProfiles": ["runtime/default", "localhost/a"]},
+            {"seccompProfiles": []},
+            ["asking for seccomp profile localhost/a, runtime/default"],
+        ),
+        ({}, {"allowedUnsafeSysctls": []}, ["sysctls *"]),
+        ({"allowedUnsafeSysctls": ["net.a"]}, {"allowedUnsafeSysctls": ["net.*"]}, []),
+        ({"allowedUnsafeSysctls": []}, {"forbiddenSysctls": ["kernel.*"]}, ["sysctls kernel.shm_rmid_forced"]),
+        (
+            {"allowedUnsafeSysctls": ["net.*"], "forbiddenSysctls": ["kernel.*"]},
+            {"allowedUnsafeSysctls": ["net.*"], "forbiddenSysctls": ["kernel.*", "net.core.*"]},
+            ["sysctls net.core.*"],
+        ),
+        ({}, {"volumes": ["secret"]}, ["any volume type", "any flexVolume driver"]),
+        ({"volumes": ["secret", "nfs"]}, {"volumes": ["secret"]}, ["volume types hostPath, nfs"]),
+        (
+            {"allowedFlexVolumes": [{"driver": "a"}, {"driver": "b"}]},
+            {"allowedFlexVolumes": [{"driver": "b"}]},
+            ["flexVolume drivers a"],
+        ),
+    ],
+)
+def test_what_one_allows_beyond_the_other(left: Json, right: Json, expected: list[str]) -> None:
+    """Each constraint tells what is allowed in addition."""
+    right = {"allowHostDirVolumePlugin": False, **right} if right.get("volumes") else right
+    assert more(scc("a", **left), scc("b", **right)) == expected
+
+
+def test_values_of_one_namespace_are_compared_as_numbers() -> None:
+    """Completed with a namespace's values, an explicit range may hold what the namespace gives."""
+    fixed = scc("fixed", runAsUser={**RANGE, "uidRangeMin": 1000680000, "uidRangeMax": 1000690000})
+    own = scc("own", runAsUser=RANGE)
+    assert more(own, fixed) == ["the namespace's own users"]
+    assert more(complete(own, PROJ), complete(fixed, PROJ)) == []
+
+
+def test_what_has_no_direction_is_told_apart() -> None:
+    """Priority and defaults change results without allowing more."""
+    left, right = scc("a"), scc("b", priority=5, defaultAddCapabilities=["KILL"], seccompProfiles=["unconfined", "*"])
+    comparison = compare(left, right)
+    assert comparison.relation is Relation.EQUAL
+    assert [each.name for each in comparison.effects] == [
+        "priority", "points", "defaultAddCapabilities", "default seccomp profile"
+    ]  # fmt: skip
+
+
+# --- the promise ---------------------------------------------------------------------------------------------------
+
+
+def loosened(scc: SCC, fields: Json) -> SCC:
+    """The SCC with some of its constraints taken away."""
+    return msgspec.structs.replace(scc, **fields)
+
+
+LOOSER = st.fixed_dictionaries(
+    {},
+    optional={
+        "allowed_capabilities": st.just(("*",)),
+        "required_drop_capabilities": st.just(()),
+        "seccomp_profiles": st.just(("*",)),
+        "allow_privilege_escalation": st.just(True),
+        "allow_privileged_container": st.just(True),
+        "read_only_root_filesystem": st.just(False),
+        "allow_host_network": st.just(True),
+        "user_namespace_level": st.sampled_from(["", "AllowHostLevel"]),
+    },
+)
+PAIRS = st.one_of(
+    st.tuples(SCCS, SCCS),
+    st.tuples(SCCS, LOOSER).map(lambda pair: (pair[0], loosened(*pair))),
+    st.sampled_from([(left, right) for left in STOCK.values() for right in STOCK.values()]),
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@example(
+    {"metadata": {}, "spec": {"containers": [{"name": "c", "securityContext": {"runAsNonRoot": False}}]}},
+    (STOCK["restricted-v2"], STOCK["nonroot-v2"]),
+)
+@given(PODS, PAIRS)
+def test_what_the_contained_scc_admits_the_other_admits(raw: Json, pair: tuple[SCC, SCC]) -> None:
+    """A pod that satisfies the first SCC as it runs is admitted under one that contains it, and hardly changed."""
+    inner, outer = build_providers(pair, PROJ)
+    completed = apply_fills(raw, evaluate(parse_pod(raw), inner))
+    shape = parse_pod(completed)
+    first = evaluate(shape, inner)
+    assume(first.fits and not first.fills)
+    assume(compare(inner.scc, outer.scc).contained)
+    second = evaluate(shape, outer)
+    assert second.objections == ()
+    assert {fill.field for fill in second.fills} <= HARMLESS | {
+        "capabilities.add", "allowPrivilegeEscalation", "supplementalGroups", "fsGroup", "seccompProfile"
+    }  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(SCCS, LOOSER)
+def test_taking_constraints_away_never_narrows(scc: SCC, fields: Json) -> None:
+    """An SCC lies in whatever is left of it when constraints are taken away."""
+    assert compare(scc, loosened(scc, fields)).contained
+
+
+@settings(max_examples=300, deadline=None)
+@given(SCCS, SCCS, SCCS)
+def test_containment_is_transitive(first: SCC, second: SCC, third: SCC) -> None:
+    """What lies in an SCC lies in whatever contains that."""
+    assume(compare(first, second).contained and compare(second, third).contained)
+    assert compare(first, third).contained
+
+
+def test_a_difference_knows_its_words() -> None:
+    """An extra is a text and whether it is formal."""
+    assert beyond(STOCK["anyuid"], STOCK["nonroot"])[0] == Extra("root")
