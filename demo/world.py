@@ -186,8 +186,10 @@ class World:
         Raises:
             DemoError: it failed, and with `check` that matters; the text is what it said.
         """
+        # A cache of its own: kubectl's remembers by port what some earlier cluster served.
+        cache = str(self.kubeconfig.parent / "kubectl-cache")
         done = subprocess.run(  # noqa: S603 - our own arguments
-            [str(launcher.kubectl_path()), *args],
+            [str(launcher.kubectl_path()), "--cache-dir", cache, *args],
             cwd=ROOT,
             env=self._environment(),
             capture_output=True,

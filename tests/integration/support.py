@@ -238,15 +238,18 @@ class AuditLog:
         """Look only at what comes from now on."""
         self._read = self.path.stat().st_size
 
-    def writes(self, resource: str, *, agent: str = "") -> list[dict[str, Any]]:
-        """Requests that changed objects of a resource such as `pods` or `pods/status`, by clients of that name."""
+    def entries(self) -> list[dict[str, Any]]:
+        """All requests."""
         with self.path.open("rb") as log:
             log.seek(self._read)
-            found = [json.loads(line) for line in log if line.endswith(b"\n")]
+            return [json.loads(line) for line in log if line.endswith(b"\n")]
+
+    def writes(self, resource: str, *, agent: str = "") -> list[dict[str, Any]]:
+        """Requests that changed objects of a resource such as `pods` or `pods/status`, by clients of that name."""
         wanted, _, subresource = resource.partition("/")
         return [
             entry
-            for entry in found
+            for entry in self.entries()
             if entry["verb"] not in {"get", "list", "watch"}
             and (entry.get("objectRef") or {}).get("resource") == wanted
             and entry["objectRef"].get("subresource", "") == subresource

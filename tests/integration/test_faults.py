@@ -238,7 +238,7 @@ def test_a_pod_that_vanished_in_a_gap_is_forgotten(
     for name in ("stays", "goes"):
         rest.run_pod(name, namespace, runAsUser=65534)
     eventually(lambda: counted() == 2)
-    with proxy.dropping("DELETED", "pods") as dropped:
+    with proxy.dropping("MODIFIED|DELETED", "pods") as dropped:
         rest.delete(PODS, "goes", namespace)
         eventually(lambda: f"DELETED {namespace}/goes" in dropped)
         proxy.break_watches("pods", 410)

@@ -149,8 +149,9 @@ def test_every_kind_of_write(api: pykube.HTTPClient, home: str, rank: str, rest:
     refused(
         user("PATCH", f"pods/{web}", [{"op": "remove", "path": path}], "application/json-patch+json"), names.VERDICT
     )
-    strategic = {"metadata": {"annotations": {"$patch": "replace", "team": "shop"}}}
-    refused(user("PATCH", f"pods/{web}", strategic, STRATEGIC), names.SCC_ANNOTATION)
+    kept = {names.SCC_ANNOTATION: "restricted-v2"}
+    strategic = {"metadata": {"annotations": {"$patch": "replace", **kept}}}
+    refused(user("PATCH", f"pods/{web}", strategic, STRATEGIC), names.VERDICT)
 
 
 @pytest.mark.parametrize("rank", REFUSED)

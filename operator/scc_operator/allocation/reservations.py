@@ -6,10 +6,11 @@ same block, and no block is lost. Annotations that are missing, or were written 
 OpenShift's controller keeps them when it writes and does without them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
+from scc_operator.allocation.uid_blocks import Block, UIDRange
 from scc_operator.names import NEXT_BLOCK, RESERVATIONS
 
 MOST = 1800
@@ -37,6 +38,21 @@ class Notes(msgspec.Struct, frozen=True):
             RESERVATIONS: msgspec.json.encode(self.reserved, order="sorted").decode(),
             NEXT_BLOCK: str(self.next_block),
         }
+
+
+def still_open(notes: Notes, uid_range: UIDRange, is_recorded: Callable[[Block, str], bool]) -> dict[str, Reservation]:
+    """The reservations that say more than is known elsewhere, by namespace uid.
+
+    Args:
+        notes: what the ledger says.
+        uid_range: its range.
+        is_recorded: whether it is recorded that the namespace with a uid holds or held a block.
+    """
+    return {
+        uid: reservation
+        for uid, reservation in notes.reserved.items()
+        if 0 <= reservation.index < uid_range.count and not is_recorded(uid_range.block(reservation.index), uid)
+    }
 
 
 def read_notes(annotations: Mapping[str, str]) -> Notes:

@@ -1,11 +1,12 @@
 """Whether one SCC is contained in another: field by field, what each allows that the other does not.
 
-"A is contained in B" promises: whatever satisfies A as it runs is admitted under B. Some differences are formal: B refuses
-a spelling that gives the pod nothing that B would not let it have anyway, such as an explicit `runAsNonRoot: false` with a
-user that is not root. They are told apart, because who compares SCCs by what they risk may ignore them.
+"A is contained in B" promises: whatever satisfies A as it runs is admitted under B. Some differences are formal: B
+refuses a spelling that gives the pod nothing that B would not let it have anyway, such as an explicit
+`runAsNonRoot: false` with a user that is not root. They are told apart, because who compares SCCs by what they risk may
+ignore them.
 
-Where an SCC leaves a value to the namespace, it is compared as "the namespace's", which equals only itself; `complete` both
-SCCs first to compare them in one namespace. A namespace's own users are taken not to include root.
+Where an SCC leaves a value to the namespace, it is compared as "the namespace's", which equals only itself; `complete`
+both SCCs first to compare them in one namespace. A namespace's own users are taken not to include root.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +34,10 @@ from scc_operator.engine.volume_types import FLEX_VOLUME, NO_VOLUME
 NAMESPACE = "the namespace's"
 NOBODY = "nothing"
 _ALL = "ALL"
-_MAX_ID = 2**63 - 1
+RUNTIME_CAPABILITIES = frozenset(
+    {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
+)
+"""What every common container runtime gives a container that drops nothing."""
 
 
 class Extra(msgspec.Struct, frozen=True):
@@ -130,9 +134,7 @@ def compare(first: SecurityContextConstraints, second: SecurityContextConstraint
             Field(name, show(first), show(second), tuple(beyond(first, second)), tuple(beyond(second, first)))
             for name, show, beyond in _AREAS
         ),
-        tuple(
-            Effect(name, show(first), show(second)) for name, show in _EFFECTS if show(first) != show(second)
-        ),
+        tuple(Effect(name, show(first), show(second)) for name, show in _EFFECTS if show(first) != show(second)),
     )
 
 
@@ -314,8 +316,16 @@ def _more_capabilities(scc: SecurityContextConstraints, other: SecurityContextCo
         return
     if ANY in _addable(scc):
         yield Extra("adding any capability")
-    elif more := sorted(_addable(scc) - its):
-        yield Extra(f"adding {', '.join(more)}")
+        return
+    more = sorted(_addable(scc) - its)
+    # Who may keep what the runtime gives by default gains nothing by asking for it.
+    kept = set() if _drops_all(other) else RUNTIME_CAPABILITIES - set(other.required_drop_capabilities)
+    for formal, names in (
+        (False, [each for each in more if each not in kept]),
+        (True, [each for each in more if each in kept]),
+    ):
+        if names:
+            yield Extra(f"adding {', '.join(names)}", formal=formal)
 
 
 def _drops_all(scc: SecurityContextConstraints) -> bool:
@@ -388,9 +398,8 @@ def _show_sysctls(scc: SecurityContextConstraints) -> str:
 
 
 def _more_sysctls(scc: SecurityContextConstraints, other: SecurityContextConstraints) -> Iterator[Extra]:
-    mine = [name for name in (*sorted(SAFE_SYSCTLS), *sorted(scc.allowed_unsafe_sysctls))]
     more: list[str] = []
-    for name in mine:
+    for name in (*sorted(SAFE_SYSCTLS), *sorted(scc.allowed_unsafe_sysctls)):
         if _covered(name, scc.forbidden_sysctls):
             continue
         if name not in SAFE_SYSCTLS and not _covered(name, other.allowed_unsafe_sysctls):
@@ -481,7 +490,11 @@ _EFFECTS: tuple[tuple[str, _Show], ...] = (
     ("defaultAddCapabilities", lambda scc: ", ".join(sorted(scc.default_add_capabilities)) or NOBODY),
     (
         "defaultAllowPrivilegeEscalation",
-        lambda scc: "not set" if scc.default_allow_privilege_escalation is None else str(scc.default_allow_privilege_escalation).lower(),
+        lambda scc: (
+            "not set"
+            if scc.default_allow_privilege_escalation is None
+            else str(scc.default_allow_privilege_escalation).lower()
+        ),
     ),
     ("default seccomp profile", lambda scc: next((each for each in scc.seccomp_profiles if each != ANY), "not set")),
 )

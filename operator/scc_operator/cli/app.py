@@ -34,6 +34,12 @@ VERBS = (
     Verb("add-scc-to-group", "policy", "add_scc_to_group", "as in oc adm policy: let groups use an SCC"),
     Verb("remove-scc-from-user", "policy", "remove_scc_from_user", "as in oc adm policy: take an SCC from users"),
     Verb("remove-scc-from-group", "policy", "remove_scc_from_group", "as in oc adm policy: take an SCC from groups"),
+    Verb("audit", "audit", "audit", "the running pods by SCC, verdict and namespace; --lint for the SCCs themselves"),
+    Verb("compare", "compare", "compare", "is one SCC contained in another, and what does the wider one allow more"),
+    Verb("impact", "impact", "impact", "which running pods a change of SCCs, grants or namespaces would move"),
+    Verb("recommend", "recommend", "recommend", "the least SCC for each service account, and grants that nothing uses"),
+    Verb("ranges", "ranges", "ranges", "namespaces with their UID blocks, conflicts, and quarantined blocks"),
+    Verb("diagnose", "diagnose", "diagnose", "what stands in a pod's way beside SCCs: users, volumes, SELinux, labels"),
     Verb("snapshot", "snapshot", "snapshot", "write what the offline mode needs; no secrets in it"),
 )
 _BY_NAME = {verb.name: verb for verb in VERBS}

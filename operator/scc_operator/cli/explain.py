@@ -291,7 +291,7 @@ def _new_way(world: World, question: Question, new: NewSCC, recommended: bool) -
 def _shared_account(question: Question) -> list[str]:
     if question.pod.service_account != "default":
         return []
-    return ["default is the account of every pod that names none: give this workload a service account of its own first"]
+    return ["default is the account of all pods that name none: give this workload a service account of its own first"]
 
 
 def _allowed(permissions: tuple[Permission, ...]) -> str:

@@ -7,6 +7,7 @@ import msgspec
 
 from scc_operator import names
 from scc_operator.audit.exposure import Level, Permission, exposure
+from scc_operator.audit.lint import changed_fields as differences
 from scc_operator.cli import complete, kinds
 from scc_operator.cli.errors import Exit
 from scc_operator.cli.options import Common, with_common
@@ -15,7 +16,7 @@ from scc_operator.cli.sources import Defaults, Raw
 from scc_operator.cli.world import World
 from scc_operator.cluster.records import Constraints
 from scc_operator.engine.order import order, points, reason
-from scc_operator.engine.scc import SecurityContextConstraints, SELinuxOptions, parse_scc, with_defaults
+from scc_operator.engine.scc import SecurityContextConstraints, SELinuxOptions, parse_scc
 
 _DEFAULTS = Defaults()
 _STYLES = {Level.NODE: BAD, Level.HIGH: WARN, Level.LOW: "", Level.MINOR: FAINT}
@@ -112,21 +113,7 @@ def shipped_scc(name: str) -> Raw | None:
 
 def changed_fields(raw: Raw, shipped: Raw) -> list[str]:
     """The fields in which a default SCC differs from what is shipped, by meaning; access lists are no part of it."""
-    left, right = (msgspec.to_builtins(_comparable(each)) for each in (raw, shipped))
-    return sorted(key for key in right if left[key] != right[key])
-
-
-def _comparable(raw: Raw) -> SecurityContextConstraints:
-    scc = with_defaults(parse_scc(raw))
-    return msgspec.structs.replace(
-        scc,
-        users=(),
-        groups=(),
-        user_namespace_level=scc.user_namespace_level or "AllowHostLevel",
-        allowed_capabilities=tuple(sorted(scc.allowed_capabilities)),
-        required_drop_capabilities=tuple(sorted(scc.required_drop_capabilities)),
-        default_add_capabilities=tuple(sorted(scc.default_add_capabilities)),
-    )
+    return list(differences(parse_scc(raw), parse_scc(shipped)))
 
 
 def scc_title(name: str) -> str:

@@ -5,6 +5,7 @@ Handlers tell it what a watch saw, resyncs make it whole, and reconcilers read i
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import msgspec
 
@@ -70,7 +71,7 @@ class Mirror:
         self.pods: Store[RunningPod] = Store(self._pod_changed)
         self.questions: dict[Question, set[Key]] = {}
         self._asked_in: dict[str, set[Question]] = {}
-        self._same: dict[Question, Question] = {}
+        self._same: WeakKeyDictionary[Question, ref[Question]] = WeakKeyDictionary()
         self._announced: dict[Kind, set[Key]] = {kind: set() for kind in Kind}
         self._stores: dict[Kind, Store[Any]] = {
             Kind.NAMESPACES: self.namespaces,
@@ -126,10 +127,18 @@ class Mirror:
         metadata = raw["metadata"]
         value = _READERS[kind](raw)
         if isinstance(value, RunningPod) and value.question is not None:
-            # Ten thousand replicas keep one question, not ten thousand equal ones.
-            value = msgspec.structs.replace(value, question=self._same.setdefault(value.question, value.question))
+            value = msgspec.structs.replace(value, question=self._intern(value.question))
         key = (metadata.get("namespace", ""), metadata["name"])
         return key, Entry(metadata.get("uid", ""), int(metadata["resourceVersion"]), value)
+
+    def _intern(self, question: Question) -> Question:
+        """The equal question that is known already: ten thousand replicas keep one, not ten thousand equal ones."""
+        known = self._same.get(question)
+        same = known() if known else None
+        if same is None:
+            self._same[question] = ref(question)
+            return question
+        return same
 
     # --- what follows from it ----------------------------------------------------------------------------------------
 
@@ -218,7 +227,6 @@ class Mirror:
         if pods:
             return
         del self.questions[question]
-        self._same.pop(question, None)
         asked = self._asked_in[question.namespace]
         asked.discard(question)
         if not asked:

@@ -64,7 +64,7 @@ class Constraints(msgspec.Struct, frozen=True):
         return cls(scc, evaluation_errors(scc))
 
 
-class Question(msgspec.Struct, frozen=True, cache_hash=True):
+class Question(msgspec.Struct, frozen=True, cache_hash=True, weakref=True):
     """Everything that a pod's answer depends on: equal questions have equal answers.
 
     All replicas of a Deployment ask one question. Whatever else a pod says (its name, its status, the audit's own

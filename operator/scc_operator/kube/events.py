@@ -14,6 +14,7 @@ from scc_operator.kube.paths import EVENTS
 
 _log = logging.getLogger(__name__)
 _LONGEST_MESSAGE = 1024
+_REMEMBERED = 10_000
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -52,6 +53,8 @@ class Recorder:
     async def _say(self, kind: str, subject: Subject, reason: str, message: str) -> None:
         if self._said.get((subject.uid, reason)) == message:
             return
+        if len(self._said) >= _REMEMBERED:  # of objects long gone, mostly
+            self._said.clear()
         self._said[subject.uid, reason] = message
         where = f"{subject.namespace}/{subject.name}" if subject.namespace else subject.name
         _log.log(logging.WARNING if kind == "Warning" else logging.INFO, "%s %s: %s", subject.kind, where, message)

@@ -354,15 +354,18 @@ def test_empty_mcs() -> None:
 
 def test_reserved_blocks() -> None:
     """A namespace that a block was reserved for gets it on every further try, and no second one (§6.26, §6.29)."""
-    found = planned(ns("a"), ns("b"), taken=(0, 7), reserved={"uid-b": 7, "uid-gone": 1})
+    found = planned(ns("a"), ns("b"), taken=(0, 1, 7), reserved={"uid-b": 7, "uid-gone": 1})
     assert added(found) == {"a": all_of(2), "b": all_of(7)}
-    assert found.ledger.bits == bits(0, 2, 7)
+    assert found.ledger.bits == bits(0, 1, 2, 7)
+    assert found.unclaimed == bits(0)
 
 
 def test_reserved_block_is_lost() -> None:
-    """A reservation that another namespace carries by now, or that the range does not have, is void."""
-    found = planned(complete("a", 7), ns("b"), ns("c"), reserved={"uid-b": 7, "uid-c": 200_000})
-    assert added(found) == {"b": all_of(0), "c": all_of(1)}
+    """A reservation that another namespace carries by now, that the ledger has lost, or that never was, is void."""
+    found = planned(
+        complete("a", 7), ns("b"), ns("c"), ns("d"), reserved={"uid-b": 7, "uid-c": 200_000, "uid-d": 9}, taken=(7,)
+    )
+    assert added(found) == {"b": all_of(0), "c": all_of(1), "d": all_of(2)}
 
 
 def test_exhausted() -> None:
@@ -372,7 +375,8 @@ def test_exhausted() -> None:
     found = plan(Ledger(small, 0b1), labels, [ns(name) for name in "abcdef"])
     assert [patch.annotations[UID_RANGE] for patch in found.patches] == ["12/2", "14/2", "16/2", "18/2"]
     assert codes(found) == [("e", "RangeExhausted"), ("f", "RangeExhausted")]
-    assert "10-20/2 has 4 free blocks and 6 are needed" in found.problems[0].message
+    assert "no block of 10-20/2 is free" in found.problems[0].message
+    assert "kubectl get namespaceranges" in found.problems[0].message
     assert plan(found.ledger, labels, [ns("f")]).ledger == found.ledger
 
 

@@ -32,7 +32,7 @@ def test_a_pod_that_asks_for_nothing_needs_the_baseline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("users", "expected"),
+    "users, expected",
     [
         ([5], ("MustRunAs", 5, None, None)),
         ([5, 9], ("MustRunAsRange", None, 5, 9)),

@@ -6,7 +6,6 @@ import pytest
 from tests.unit.cli.conftest import Run
 
 CASES = {
-    "help.txt": ("--help", 0),
     "get.txt": ("get --offline", 0),
     "get-wide.txt": ("get --offline -o wide", 0),
     "get.json": ("get --offline -o json restricted-v2 anyuid", 0),

@@ -112,6 +112,7 @@ def test_replicas_share_a_question(told: Told) -> None:
     mirror.observe(Kind.PODS, "DELETED", pod("web-2", 4))
     assert told() == [("forgotten", question)]
     assert not mirror.questions
+    del question
     assert not mirror._same
 
 

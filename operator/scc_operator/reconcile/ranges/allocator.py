@@ -16,7 +16,7 @@ from scc_operator.allocation.holdings import Holding, State, claims
 from scc_operator.allocation.ledger import rebuild
 from scc_operator.allocation.mcs import label_plan, parse_mcs_range
 from scc_operator.allocation.plan import NamespacePatch, Plan, plan
-from scc_operator.allocation.reservations import MOST, Notes, Reservation
+from scc_operator.allocation.reservations import MOST, Notes, Reservation, still_open
 from scc_operator.allocation.uid_blocks import Block, InvalidBlock, parse_block, parse_range
 from scc_operator.cluster.mirror import Mirror
 from scc_operator.kube.client import Api
@@ -163,12 +163,14 @@ class RangeAllocator:
         open_reservations = self._open(book.notes)
         wanted = self._plan(book, self._records.holdings(), open_reservations)
         self._took = time.monotonic() - started
-        if wanted.ledger != book.ledger:
-            given = {
-                patch.uid: Reservation(patch.index, patch.name)
-                for patch in wanted.patches
-                if patch.index is not None and patch.uid not in open_reservations
-            }
+        given = {
+            patch.uid: Reservation(patch.index, patch.name)
+            for patch in wanted.patches
+            if patch.index is not None
+            and patch.uid not in open_reservations
+            and not self._records.knows(self._uid_range.block(patch.index), patch.uid)
+        }
+        if given or wanted.ledger != book.ledger:
             self._wrote_at = asyncio.get_running_loop().time()
             notes = Notes({**open_reservations, **given}, wanted.next_block)
             book = await self._ledger.write(book.metadata, wanted.ledger, notes)
@@ -199,20 +201,16 @@ class RangeAllocator:
 
     def _open(self, notes: Notes) -> dict[str, Reservation]:
         """The reservations that still say more than is written elsewhere."""
-        self._settled &= notes.reserved.keys()
         self._mine &= notes.reserved.keys()
-        found = {}
-        for uid, reservation in notes.reserved.items():
-            if not 0 <= reservation.index < self._uid_range.count or uid in self._settled:
-                continue
-            block = self._uid_range.block(reservation.index)
-            if self._records.knows(block, uid):
-                self._settled.add(uid)
-                continue
-            found[uid] = reservation
+        self._settled &= notes.reserved.keys()
+        found = still_open(notes, self._uid_range, self._records.knows)
+        # What was recorded once is settled, also when the record is gone: its block was freed, or let go by somebody.
+        self._settled |= notes.reserved.keys() - found.keys()
+        found = {uid: reservation for uid, reservation in found.items() if uid not in self._settled}
+        for uid, reservation in found.items():
             entry = self._mirror.namespaces.get(("", reservation.namespace))
             if entry is None or entry.uid != uid:
-                self._records.left(block, reservation.namespace, uid)
+                self._records.left(self._uid_range.block(reservation.index), reservation.namespace, uid)
         return found
 
     def _hand_out(self, patches: Iterable[NamespacePatch], notes: Notes) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from scc_operator import names
 from scc_operator.allocation.holdings import Holding, State
+from scc_operator.allocation.leaks import Suspects
 from scc_operator.allocation.uid_blocks import Block, UIDRange
 from scc_operator.cluster.mirror import Mirror
 from scc_operator.kube.client import Api
@@ -72,8 +73,7 @@ class Repair:
         self._replan = replan
         self._quarantine = quarantine
         self._grace = grace
-        self._suspects = 0
-        self._suspected_at = 0.0
+        self._suspects = Suspects()
         self._queue: WorkQueue[str] = WorkQueue("repair", self._repair, workers=1)
         mirror.tell.holding.append(self._holding_changed)
 
@@ -84,7 +84,7 @@ class Repair:
 
     def seen(self, unclaimed: int) -> None:
         """These blocks are taken for nobody, as far as one can tell without asking the API server."""
-        self._suspects &= unclaimed
+        self._suspects = self._suspects.seen(unclaimed)
         if unclaimed:
             self._queue.add(names.RANGE_NAME, self._grace)
 
@@ -118,13 +118,8 @@ class Repair:
         return sum(1 << index for index in {index for index in indices if index is not None})
 
     def _confirmed(self, unclaimed: int) -> int:
-        """Those of the blocks that were taken for nobody a grace ago too, and at every look since."""
         now = asyncio.get_running_loop().time()
-        if self._suspects and now - self._suspected_at < self._grace:
-            self._suspects &= unclaimed
-            return 0
-        confirmed = self._suspects & unclaimed
-        self._suspects, self._suspected_at = unclaimed & ~confirmed, now
+        self._suspects, confirmed = self._suspects.look(unclaimed, now, self._grace)
         return confirmed
 
     def _come_back(self, holdings: Iterable[Holding], over: list[Holding], unclaimed: int, now: float) -> None:
