@@ -85,7 +85,7 @@ class Operator:
             work.append(BindingReconciler(api, self.mirror, recorder, auditor).run())
         if settings.ranges is not Switch.OFF and not openshift:
             ranges = RangeAllocator(
-                api, self.mirror, recorder, settings, self.metrics, lambda: resync.list(Kind.NAMESPACES)
+                api, self.mirror, recorder, settings, self.metrics, partial(_refresh_ranges, resync)
             )
             problems.append(ranges.counts)
             work.append(ranges.run())
@@ -163,6 +163,12 @@ class Operator:
         task = asyncio.create_task(work, name=getattr(work, "__qualname__", "task"))
         task.add_done_callback(_report_failure)
         return task
+
+
+async def _refresh_ranges(resync: Resync) -> None:
+    """List what decides about ranges; the records second, so that they are not older than the namespaces."""
+    await resync.list(Kind.NAMESPACES)
+    await resync.list(Kind.HOLDINGS)
 
 
 def _report_failure(task: asyncio.Task[None]) -> None:

@@ -34,6 +34,10 @@ class Rest:
         """Merge-patch an object."""
         return self._call("PATCH", resource.path(namespace, name), body, MERGE_PATCH)
 
+    def replace(self, resource: Resource, name: str, body: Mapping[str, Any], namespace: str = "") -> Any:
+        """Replace an object."""
+        return self._call("PUT", resource.path(namespace, name), body)
+
     def annotate(self, resource: Resource, name: str, annotations: Mapping[str, str | None]) -> None:
         """Set annotations of a cluster-scoped object, or remove those that are None."""
         self.patch(resource, name, {"metadata": {"annotations": annotations}})

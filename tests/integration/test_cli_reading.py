@@ -1,18 +1,16 @@
-"""`kubectl scc` reads a real API server: with the operator's answers on the pods and without, with few rights and as a plugin."""
+"""`kubectl scc` reads a real API server: beside the operator and without it, with few rights, as a plugin."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.support import Kubectl, OperatorProcess, binding, eventually, pod, scc
-
 from tests.cluster import launcher
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.integration.cli_support import CLI
+from tests.integration.support import Kubectl, OperatorProcess, binding, eventually, pod, scc
 
 PROBE = {
     "apiVersion": "apps/v1",
@@ -29,22 +27,15 @@ PROBE = {
 
 
 @pytest.fixture
-def run(cluster: launcher.Cluster) -> Run:
-    """Run `kubectl-scc` against the test cluster."""
-
-    def call(*arguments: str, stdin: str = "", code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from scc_operator.cli.app import main; main()", *arguments]
-        environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
-        done = subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, check=False)
-        assert code is None or done.returncode == code, done.stdout + done.stderr
-        return done
-
-    return call
+def run(cluster: launcher.Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CLI:
+    """Run `kubectl scc` against the test cluster."""
+    return CLI(cluster, monkeypatch, capsys)
 
 
 @pytest.fixture
 def shop(operator: OperatorProcess, kubectl: Kubectl, namespace: str) -> Iterator[str]:
-    """A namespace with a pod that lives on a grant of an SCC of its own, one that is denied, and one that asks nothing."""
+    """A namespace with a pod that lives on a grant of its own SCC, one that is denied, one that asks for nothing."""
+    del operator  # it has to run
     name = f"nfs-{namespace}"
     kubectl.apply(
         scc(name, priority=9, runAsUser={"type": "MustRunAs", "uid": 65534}),
@@ -66,7 +57,7 @@ def shop(operator: OperatorProcess, kubectl: Kubectl, namespace: str) -> Iterato
     kubectl("delete", "scc", name)
 
 
-def test_review_gives_the_answers_that_the_operator_wrote(run: Run, kubectl: Kubectl, shop: str) -> None:
+def test_review_gives_the_answers_that_the_operator_wrote(run: CLI, kubectl: Kubectl, shop: str) -> None:
     """The same engine: SCC, verdict and what would be set are those of the pods' annotations."""
     found = json.loads(run("review", "-n", shop, "-o", "json", code=2).stdout)["items"]
     assert {each["workload"] for each in found} == {"Pod/files", "Pod/denied", "Pod/web"}
@@ -79,7 +70,7 @@ def test_review_gives_the_answers_that_the_operator_wrote(run: Run, kubectl: Kub
         assert fields == set(filter(None, annotations.get("scc-operator.io/would-set", "").split(",")))
 
 
-def test_explain_names_the_grant_and_the_fix(run: Run, shop: str) -> None:
+def test_explain_names_the_grant_and_the_fix(run: CLI, shop: str) -> None:
     """A pod that fits is told through which SCC binding; a denied one what to change."""
     fits = run("explain", "pod/files", "-n", shop).stdout
     assert f"nfs-{shop} (fits-with-defaults)" in fits
@@ -88,7 +79,8 @@ def test_explain_names_the_grant_and_the_fix(run: Run, shop: str) -> None:
     assert "remove spec.containers[0].securityContext.runAsUser (65534)" in denied
 
 
-def test_an_explained_patch_works(run: Run, kubectl: Kubectl, operator: OperatorProcess, namespace: str) -> None:
+@pytest.mark.usefixtures("operator")
+def test_an_explained_patch_works(run: CLI, kubectl: Kubectl, namespace: str) -> None:
     """The command that is printed for a workload, run as it stands, gets its pods admitted."""
     kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(PROBE))
     eventually(
@@ -103,9 +95,8 @@ def test_an_explained_patch_works(run: Run, kubectl: Kubectl, operator: Operator
     run("review", "deployment/probe", "-n", namespace)
 
 
-def test_a_new_scc_that_is_explained_works(
-    run: Run, kubectl: Kubectl, operator: OperatorProcess, namespace: str
-) -> None:
+@pytest.mark.usefixtures("operator")
+def test_a_new_scc_that_is_explained_works(run: CLI, kubectl: Kubectl, namespace: str) -> None:
     """Applied and granted as printed, the smallest SCC becomes the pod's own."""
     kubectl.apply(pod("raw", namespace, hostNetwork=True, volumes=[{"name": "d", "nfs": {"server": "s", "path": "/"}}]))
     eventually(lambda: kubectl.audit("raw", namespace)[1] == "denied")
@@ -118,7 +109,7 @@ def test_a_new_scc_that_is_explained_works(
     kubectl("delete", "scc", f"{namespace}-default")
 
 
-def test_who_can_and_can_show_paths_and_unused_grants(run: Run, kubectl: Kubectl, shop: str) -> None:
+def test_who_can_and_can_show_paths_and_unused_grants(run: CLI, kubectl: Kubectl, shop: str) -> None:
     """The SCC binding is the path, its pod is counted, and a second subject without pods is unused."""
     kubectl("create", "rolebinding", "more", f"--clusterrole=system:openshift:scc:nfs-{shop}", "--user=bob", "-n", shop)
     lines = run("who-can", "use", f"nfs-{shop}", "-n", shop, "--no-headers").stdout.splitlines()
@@ -130,7 +121,7 @@ def test_who_can_and_can_show_paths_and_unused_grants(run: Run, kubectl: Kubectl
     assert own == [(f"nfs-{shop}", f"SCCBinding {shop}/files", 1)]
 
 
-def test_get_and_describe(run: Run, shop: str) -> None:
+def test_get_and_describe(run: CLI, shop: str) -> None:
     """Order and effective access, from the live cluster."""
     names = run("get", "-o", "name").stdout.split()
     assert names.index(f"securitycontextconstraints.security.openshift.io/nfs-{shop}") == 1
@@ -139,7 +130,7 @@ def test_get_and_describe(run: Run, shop: str) -> None:
     assert f"SCCBinding {shop}/files" in text
 
 
-def test_a_snapshot_answers_as_the_cluster_did(run: Run, shop: str, tmp_path: Path) -> None:
+def test_a_snapshot_answers_as_the_cluster_did(run: CLI, shop: str, tmp_path: Path) -> None:
     """Every reading command gives the same text from a snapshot, also one of a single namespace."""
     whole, part = str(tmp_path / "whole.tar.gz"), str(tmp_path / "part.tar.gz")
     run("snapshot", whole)
@@ -156,7 +147,7 @@ def test_a_snapshot_answers_as_the_cluster_did(run: Run, shop: str, tmp_path: Pa
         assert run(*arguments, "--snapshot", part, code=code).stdout == live
 
 
-def test_reading_rights_of_a_namespace_are_enough(run: Run, kubectl: Kubectl, shop: str) -> None:
+def test_reading_rights_of_a_namespace_are_enough(run: CLI, kubectl: Kubectl, shop: str) -> None:
     """Somebody who may read one namespace, SCCs and cluster-wide RBAC, and write nothing, gets answers there."""
     kubectl("create", "rolebinding", "view", "--clusterrole=view", "--user=carol", "-n", shop)
     rules = {
@@ -178,7 +169,7 @@ def test_reading_rights_of_a_namespace_are_enough(run: Run, kubectl: Kubectl, sh
     kubectl("delete", "clusterrolebinding,clusterrole", f"r-{shop}")
 
 
-def test_what_may_not_be_read_makes_it_undecidable(run: Run, namespace: str) -> None:
+def test_what_may_not_be_read_makes_it_undecidable(run: CLI, namespace: str) -> None:
     """The kind, the scope, the user and the way out are named, and the exit code is 3."""
     result = run(
         "who-can", "use", "anyuid", "-n", namespace, "--as", "nobody", "--as-group", "system:authenticated", code=3
@@ -188,16 +179,18 @@ def test_what_may_not_be_read_makes_it_undecidable(run: Run, namespace: str) -> 
     assert "ask for a role that reads it" in result.stderr
 
 
-def test_groups_are_impersonated_too(run: Run, namespace: str) -> None:
+@pytest.mark.usefixtures("namespace")
+def test_groups_are_impersonated_too(run: CLI) -> None:
     """Each --as-group is a header of its own."""
     groups = ("--as-group", "dev", "--as-group", "system:masters", "--as-group", "system:authenticated")
     assert "anyuid" in run("get", "--as", "nobody", *groups).stdout
 
 
-def test_a_cluster_that_does_not_answer(run: Run, tmp_path: Path) -> None:
+def test_a_cluster_that_does_not_answer(run: CLI, tmp_path: Path) -> None:
     """The server is named, and the ways to work without it."""
     text = (
-        "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], "
+        "{apiVersion: v1, kind: Config, current-context: c, "
+        "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}], "
         "contexts: [{name: c, context: {cluster: c, user: u}}], users: [{name: u, user: {}}]}"
     )
     (tmp_path / "config").write_text(text)
@@ -206,10 +199,11 @@ def test_a_cluster_that_does_not_answer(run: Run, tmp_path: Path) -> None:
     assert "--snapshot" in result.stderr
 
 
-def test_credential_plugins(run: Run, cluster: launcher.Cluster, tmp_path: Path) -> None:
+def test_credential_plugins(run: CLI, tmp_path: Path) -> None:
     """One that fails is told with what it said; the current context is taken from the kubeconfig."""
     text = (
-        "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], "
+        "{apiVersion: v1, kind: Config, current-context: c, "
+        "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}], "
         "contexts: [{name: c, context: {cluster: c, user: u}}], users: [{name: u, user: {exec: "
         "{apiVersion: client.authentication.k8s.io/v1, command: sh, args: ['-c', 'echo no ticket >&2; exit 3'], "
         "interactiveMode: Never}}}]}"
@@ -222,14 +216,14 @@ def test_credential_plugins(run: Run, cluster: launcher.Cluster, tmp_path: Path)
     assert "missing" in result.stderr
 
 
-def test_without_definitions_the_defaults_are_the_sccs(run: Run, kubectl: Kubectl, namespace: str) -> None:
-    """A manifest for a namespace that is not there yet is judged with ranges that are said to be assumed."""
+def test_a_namespace_that_is_not_there_yet(run: CLI) -> None:
+    """Its pods are judged with ranges that are said to be assumed."""
     manifest = json.dumps(PROBE | {"metadata": {"name": "probe", "namespace": "not-yet"}})
     result = run("review", "-f", "-", stdin=manifest, code=2)
     assert "namespace not-yet does not exist" in result.stderr
 
 
-def test_it_is_a_plugin_of_kubectl(cluster: launcher.Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
+def test_it_is_a_plugin_of_kubectl(cluster: launcher.Cluster, tmp_path: Path) -> None:
     """With `kubectl-scc` on PATH `kubectl scc` works, and `kubectl __complete scc` asks for completions."""
     for name, module in (("kubectl-scc", "app"), ("kubectl_complete-scc", "complete")):
         script = tmp_path / name

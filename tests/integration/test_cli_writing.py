@@ -1,33 +1,23 @@
 """`kubectl scc` writes to a real API server: oc's commands without its traps, and SCC bindings."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import yaml
-from tests.integration.support import Kubectl, OperatorProcess, eventually
-
 from tests.cluster import launcher
+from tests.integration.cli_support import CLI
+from tests.integration.support import Kubectl, eventually
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+pytestmark = pytest.mark.usefixtures("operator")
+
 ROLE = "system:openshift:scc:nonroot-v2"
 TITLE = f"clusterrole.rbac.authorization.k8s.io/{ROLE}"
 
 
 @pytest.fixture
-def run(operator: OperatorProcess, cluster: launcher.Cluster) -> Run:
-    """Run `kubectl-scc` against the test cluster."""
-
-    def call(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from scc_operator.cli.app import main; main()", *arguments]
-        environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    return call
+def run(cluster: launcher.Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CLI:
+    """Run `kubectl scc` against the test cluster."""
+    return CLI(cluster, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -46,8 +36,8 @@ def may(kubectl: Kubectl, user: str, scc: str, namespace: str) -> bool:
     return kubectl("auth", "can-i", "use", f"scc/{scc}", "-n", namespace, as_user=user, check=False).returncode == 0
 
 
-def test_add_and_remove_as_oc_says_it(run: Run, kubectl: Kubectl, namespace: str) -> None:
-    """The first line is oc's; a service account is granted in its namespace, and the last subject takes the binding along."""
+def test_add_and_remove_as_oc_says_it(run: CLI, kubectl: Kubectl, namespace: str) -> None:
+    """The first line is oc's; accounts are granted in their namespace; the last subject takes the binding along."""
     done = run("add-scc-to-user", "nonroot-v2", "-z", "a,b", "bob", "-n", namespace)
     assert done.stdout.splitlines()[0] == f'{TITLE} added: ["bob" "a" "b"]'
     assert may(kubectl, f"system:serviceaccount:{namespace}:a", "nonroot-v2", namespace)
@@ -67,7 +57,7 @@ def test_add_and_remove_as_oc_says_it(run: Run, kubectl: Kubectl, namespace: str
     assert done.stderr == expected
 
 
-def test_groups_are_granted_where_it_is_said(run: Run, kubectl: Kubectl, namespace: str) -> None:
+def test_groups_are_granted_where_it_is_said(run: CLI, kubectl: Kubectl, namespace: str) -> None:
     """-n is honoured, and without it nobody is granted anything in the whole cluster by accident."""
     done = run("add-scc-to-group", "nonroot-v2", "dev", code=1)
     assert "needs a place: -n NAMESPACE, or --cluster" in done.stderr
@@ -79,7 +69,7 @@ def test_groups_are_granted_where_it_is_said(run: Run, kubectl: Kubectl, namespa
     run("remove-scc-from-group", "nonroot-v2", "dev", "-n", namespace)
 
 
-def test_a_dry_run_writes_nothing_at_all(run: Run, kubectl: Kubectl, namespace: str, own_scc: str) -> None:
+def test_a_dry_run_writes_nothing_at_all(run: CLI, kubectl: Kubectl, namespace: str, own_scc: str) -> None:
     """Neither the ClusterRole nor the binding; what would be written is one stream of YAML that can be applied."""
     role = f"system:openshift:scc:{own_scc}"
     for kind, suffix in (("client", "(dry run)"), ("server", "(server dry run)")):
@@ -100,8 +90,8 @@ def test_a_dry_run_writes_nothing_at_all(run: Run, kubectl: Kubectl, namespace: 
     assert done.stderr == 'error: Invalid dry-run value (maybe). Must be "none", "server", or "client".\n'
 
 
-def test_what_exists_is_looked_at_first(run: Run, kubectl: Kubectl, namespace: str, own_scc: str) -> None:
-    """An SCC that does not exist, a ClusterRole that grants something else, a binding to another role: nothing is written."""
+def test_what_exists_is_looked_at_first(run: CLI, kubectl: Kubectl, namespace: str, own_scc: str) -> None:
+    """A missing SCC, a ClusterRole that grants something else, a binding to another role: nothing is written."""
     done = run("add-scc-to-user", "nonroot-v3", "-z", "a", "-n", namespace, code=1)
     assert "did you mean nonroot-v2" in done.stderr
     role = f"system:openshift:scc:{own_scc}"
@@ -113,7 +103,7 @@ def test_what_exists_is_looked_at_first(run: Run, kubectl: Kubectl, namespace: s
     assert done.stderr == f"error: rolebinding {ROLE} found for role view, not {ROLE}\n"
 
 
-def test_far_reaching_grants_to_everybody_need_a_yes(run: Run, namespace: str) -> None:
+def test_far_reaching_grants_to_everybody_need_a_yes(run: CLI, namespace: str) -> None:
     """And what reaches the node is said aloud."""
     done = run("add-scc-to-group", "privileged", "system:authenticated", "-n", namespace, "--dry-run", code=1)
     assert "grant it to fewer, or add --yes" in done.stderr
@@ -121,7 +111,7 @@ def test_far_reaching_grants_to_everybody_need_a_yes(run: Run, namespace: str) -
     assert "privileged reaches the node" in done.stderr
 
 
-def test_remove_says_what_still_gives_access(run: Run, kubectl: Kubectl, namespace: str) -> None:
+def test_remove_says_what_still_gives_access(run: CLI, kubectl: Kubectl, namespace: str) -> None:
     """A binding of another name is not seen by oc; here it is named."""
     kubectl(
         "create", "rolebinding", "other", f"--clusterrole={ROLE}", f"--serviceaccount={namespace}:a", "-n", namespace
@@ -131,7 +121,7 @@ def test_remove_says_what_still_gives_access(run: Run, kubectl: Kubectl, namespa
     assert f"ServiceAccount {namespace}/a may still use nonroot-v2: RoleBinding {namespace}/other" in done.stdout
 
 
-def test_grant_and_revoke_write_scc_bindings(run: Run, kubectl: Kubectl, namespace: str) -> None:
+def test_grant_and_revoke_write_scc_bindings(run: CLI, kubectl: Kubectl, namespace: str) -> None:
     """The operator makes RBAC of it and takes it back; subjects come and go one by one."""
     account = f"system:serviceaccount:{namespace}:default"
     done = run("grant", "nonroot-v2", "-z", "default", "-n", namespace, "--dry-run=server")
@@ -150,7 +140,7 @@ def test_grant_and_revoke_write_scc_bindings(run: Run, kubectl: Kubectl, namespa
     assert done.stderr.startswith('Error from server (NotFound): sccbindings.scc-operator.io "nonroot-v2" not found')
 
 
-def test_grants_with_an_end_stand_apart(run: Run, kubectl: Kubectl, namespace: str) -> None:
+def test_grants_with_an_end_stand_apart(run: CLI, kubectl: Kubectl, namespace: str) -> None:
     """A binding has one end for all its subjects, so another end needs another binding."""
     run("grant", "nonroot-v2", "--user", "a", "-n", namespace)
     done = run("grant", "nonroot-v2", "--user", "b", "-n", namespace, "--expires", "8h", code=1)
@@ -160,7 +150,7 @@ def test_grants_with_an_end_stand_apart(run: Run, kubectl: Kubectl, namespace: s
     assert "expected a duration" in run("grant", "nonroot-v2", "--user", "b", "--expires", "soon", code=1).stderr
 
 
-def test_nobody_grants_what_he_may_not_use(run: Run, kubectl: Kubectl, namespace: str) -> None:
+def test_nobody_grants_what_he_may_not_use(run: CLI, kubectl: Kubectl, namespace: str) -> None:
     """The server's refusal is told as the server's."""
     kubectl("create", "rolebinding", "admin", "--clusterrole=admin", "--user=dave", "-n", namespace)
     kubectl("create", "clusterrolebinding", f"sccs-{namespace}", "--clusterrole=cluster-reader-sccs", "--user=dave")

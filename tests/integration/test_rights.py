@@ -241,7 +241,12 @@ def test_on_openshift_less_is_enough(
         kubectl("delete", "-f", "-", "--wait=false", input=yaml.safe_dump_all(bound))
     entries = requests_of(audit_log, f"system:serviceaccount:scc-operator:{name}")
     assert refused(entries) == []
-    assert unused(kubectl, "manifests/openshift", entries) == [("", "events", "create", "")]  # nothing went wrong
+    # Nothing went wrong that an Event could tell, and the definition of SCCs said already whose it is.
+    spared = {
+        ("", "events", "create", ""),
+        ("apiregistration.k8s.io", "apiservices", "get", "v1.security.openshift.io"),
+    }
+    assert {*unused(kubectl, "manifests/openshift", entries)} <= spared
     written = {entry["objectRef"]["resource"] for entry in entries if entry["verb"] in {"create", "update", "patch"}}
     assert written == {"pods", "leases"}
 

@@ -68,6 +68,13 @@ def holding_name(block: Block) -> str:
     return f"{block.start}-{block.size}"
 
 
+def last_known(stored: Holding | None, left: Holding | None) -> Holding | None:
+    """What is known of a block: what is stored, unless its holder `left` before that could be stored."""
+    if left is None or (stored is not None and (stored.released_at is None or stored.uid == left.uid)):
+        return stored
+    return msgspec.structs.replace(left, pinned_to=stored.pinned_to) if stored else left
+
+
 def follow(
     block: Block,
     carriers: Sequence[NamespaceState],

@@ -8,8 +8,8 @@ Rules
 - A block of the range that a namespace carries is taken, whether the ledger says so or not.
 - Block and label are a pair: block `i` goes with label `i`. So a block is not given away while another live namespace
   carries its label, or groups of its IDs, or UIDs that overlap it.
-- A namespace without a uid-range gets, in this order: the block that was reserved for it earlier; the one that is
-  pinned to its name; the one that it held before, by its uid and never by its name; its former block, as far as the
+- A namespace without a uid-range gets, in this order: the block that is pinned to its name; the one that it held
+  before, by its uid and never by its name; the one that was reserved for it; its former block, as far as the
   annotations that it kept tell; the next block that nothing speaks against.
 - Blocks are given in a circle: one that was freed is given again when all behind it are used up. One that is
   quarantined or pinned is given to nobody else.
@@ -179,7 +179,7 @@ def _restored(census: Census, promises: Mapping[str, int], claims: Claims) -> di
         return owner and promise and block not in used and not _in_use(census, block)
 
     lacking = [entry for entry in census.entries if _lacks_block(entry)]
-    for source in (promised, pinned, held, former):
+    for source in (pinned, held, promised, former):
         for entry in lacking:
             block = None if entry.state.name in given else source(entry)
             if block is not None and is_free_for(entry, block):

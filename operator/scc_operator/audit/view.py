@@ -59,7 +59,7 @@ class View:
         if exemption := self._exemption(question, namespace):
             return Answer(Verdict.EXEMPT, reason=exemption)
         if namespace is None:
-            return Answer(Verdict.UNKNOWN, reason="NamespaceNotFound")
+            return Answer(Verdict.UNKNOWN, reason=NAMESPACE_NOT_FOUND)
         if namespace.values.missing():
             return Answer(Verdict.UNKNOWN, reason=RANGES_MISSING)
         if required:
@@ -125,6 +125,7 @@ def filled_name(fill: Fill, pod: Pod) -> str:
     return fill.field
 
 
+NAMESPACE_NOT_FOUND = "NamespaceNotFound"
 RANGES_MISSING = "NamespaceRangesMissing"
 RANGES_MALFORMED = "NamespaceRangesMalformed"
 UNUSABLE_SCC = "UnusableSCC"

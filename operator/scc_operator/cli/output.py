@@ -19,6 +19,8 @@ from scc_operator.cli.options import OUTPUTS, Common
 
 API_VERSION = "cli.scc-operator.io/v1"
 _GAP = 3
+_SHORT = 24
+"""Cells up to this length are not wrapped on a terminal."""
 
 GOOD = "green"
 BAD = "bold red"
@@ -163,8 +165,9 @@ class Printer:
         shown = RichTable(
             box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=self._headers, header_style="bold"
         )
-        for header in headers:
-            shown.add_column(header, overflow="fold")
+        for at, header in enumerate(headers):
+            short = max(len(row[at]) for row in rows) <= _SHORT
+            shown.add_column(header, overflow="fold", no_wrap=short)
         for row in rows:
             shown.add_row(*(Text(str(cell), style=getattr(cell, "style", "")) for cell in row))
         self._console().print(Padding(shown, (0, 0, 0, indent)))

@@ -295,7 +295,7 @@ def _print(printer: Printer, document: Review) -> None:
 
 def _changes(fills: tuple[WouldSet, ...], *, values: bool) -> str:
     texts = [f"{each.field}={each.value}" if values else each.field for each in fills]
-    return ",".join(sorted(dict.fromkeys(texts)))
+    return ", ".join(sorted(dict.fromkeys(texts)))
 
 
 def _print_denied(printer: Printer, each: Reviewed) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from scc_operator.allocation.census import NamespaceState
-from scc_operator.allocation.holdings import Holding, State, claims, follow
+from scc_operator.allocation.holdings import Holding, State, claims, follow, last_known
 from scc_operator.allocation.leaks import Suspects
 from scc_operator.allocation.ledger import Ledger, rebuild
 from scc_operator.allocation.mcs import label_plan, parse_mcs_range
@@ -85,7 +85,7 @@ class Step(Enum):
     WRITE = "the ledger of the plan is written"
     ANNOTATE = "one namespace is patched"
     RECORD = "records are brought up to date with what was seen"
-    READ = "for a repair the ledger is read, then the namespaces are listed"
+    READ = "for a repair the ledger is read, then namespaces and records are listed"
     FREE = "what may be freed is freed"
 
 
@@ -94,6 +94,7 @@ class Allocator:
 
     def __init__(self) -> None:
         self.steps: Iterator[Step] = itertools.cycle(Step)
+        self.listed = False
         self.view: dict[str, Namespace] = {}
         self.holdings: dict[Block, Holding] = {}
         self.planned: tuple[int | None, Plan, Notes] | None = None
@@ -168,6 +169,9 @@ class Allocation(RuleBasedStateMachine):
             self._record(allocator)
         self.foreign = None
         self.cluster.ledger = None
+        for found in self.cluster.namespaces.values():  # wiped before it was recorded, and now the last trace is lost
+            if found.state.uid_range is None and not self._known(found.state.uid):
+                self.first_block.pop(found.state.uid, None)
 
     # --- an allocator that leaves no reservations ------------------------------------------------------------
 
@@ -207,7 +211,8 @@ class Allocation(RuleBasedStateMachine):
             step = next(allocator.steps)
             if step is Step.ANNOTATE and allocator.patches:
                 allocator.steps = itertools.chain([Step.ANNOTATE], allocator.steps)
-            if not (late and step is Step.OBSERVE):
+            # One that has just started lists everything before it does anything.
+            if not (late and allocator.listed and step is Step.OBSERVE):
                 self._do[step](allocator)
 
     @rule(which=ALLOCATORS)
@@ -218,6 +223,7 @@ class Allocation(RuleBasedStateMachine):
     # --- how they work ---------------------------------------------------------------------------------------
 
     def _observe(self, allocator: Allocator) -> None:
+        allocator.listed = True
         allocator.view = deepcopy(self.cluster.namespaces)
         allocator.holdings = dict(self.cluster.holdings)
 
@@ -245,7 +251,7 @@ class Allocation(RuleBasedStateMachine):
             patch.uid: Reservation(patch.index, patch.name)
             for patch in found.patches
             if patch.index is not None
-            and patch.uid not in reserved
+            and (patch.uid not in reserved or reserved[patch.uid].index != patch.index)
             and not self._is_recorded(allocator, RANGE.block(patch.index), patch.uid)
         }
         write = bool(given) or found.ledger != ledger
@@ -278,15 +284,22 @@ class Allocation(RuleBasedStateMachine):
             if stored != allocator.holdings.get(block):
                 continue  # its version is another one than was seen
             carriers = [state for state in states.values() if block_of(state) == block]
-            wanted = follow(block, carriers, stored or left.get(block), states.get, RANGE, self.now)
+            wanted = follow(block, carriers, last_known(stored, left.get(block)), states.get, RANGE, self.now)
+            if wanted is not None and wanted.released_at is not None and wanted != stored and self._still_there(wanted):
+                continue
             if wanted is not None:
                 self.cluster.holdings[block] = allocator.holdings[block] = wanted
+
+    def _still_there(self, holding: Holding) -> bool:
+        """Whether the namespace, asked for directly, has the block or is about to get it back."""
+        found = self.cluster.namespaces.get(holding.namespace)
+        return found is not None and found.state.uid == holding.uid and block_of(found.state) in {None, holding.block}
 
     def _begin_repair(self, allocator: Allocator) -> None:
         if self.cluster.ledger is None:
             return
         version, ledger, notes = self.cluster.ledger
-        allocator.view = deepcopy(self.cluster.namespaces)
+        self._observe(allocator)
         holdings = list(allocator.holdings.values())
         over = [holding for holding in holdings if holding.over(self.now, QUARANTINE)]
         found, _ = self._plan(allocator, ledger, notes, [holding for holding in holdings if holding not in over])

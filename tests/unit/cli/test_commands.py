@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,17 @@ from scc_operator.cli.access import parse_subject
 from scc_operator.cli.app import VERBS
 from scc_operator.cli.complete import suggestions
 from scc_operator.cli.errors import CLIError
-from scc_operator.cli.kinds import DEPLOYMENTS, NAMESPACES, PERSISTENT_VOLUMES, PODS, ROLES, SCCS, kind_called
+from scc_operator.cli.kinds import (
+    DEPLOYMENTS,
+    NAMESPACES,
+    PERSISTENT_VOLUMES,
+    PODS,
+    ROLES,
+    SCCS,
+    ObjectKind,
+    kind_called,
+)
+from scc_operator.cli.world import World
 
 
 @pytest.mark.parametrize(
@@ -56,6 +67,31 @@ def test_without_a_kubeconfig_files_are_judged_against_the_defaults(run: Run) ->
     result = run("review", "-f", "deploy.yaml")
     assert result.code == 2
     assert "note: no kubeconfig: judged against the built-in default SCCs" in result.err
+
+
+class WithoutSCCs:
+    """A cluster that runs pods and has no SecurityContextConstraints."""
+
+    title = "cluster https://plain"
+
+    def read(self, wanted: Sequence[sources.Wanted]) -> list[list[sources.Raw] | sources.Unreadable | None]:
+        """No list of SCCs, one namespace without ranges, and RBAC that says nothing."""
+        found: dict[object, list[sources.Raw]] = {NAMESPACES: [{"metadata": {"name": "shop"}}]}
+        return [None if kind is SCCS else found.get(kind, []) for kind, _ in wanted]
+
+    def find(self, kind: ObjectKind, namespace: str, name: str) -> sources.Raw | None:
+        """The namespace."""
+        del namespace
+        return {"metadata": {"name": name}} if (kind, name) == (NAMESPACES, "shop") else None
+
+
+def test_a_cluster_without_sccs_is_judged_against_the_defaults(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ranges that are said to be assumed, since nobody would give any there."""
+    monkeypatch.setattr(World, "_open_base", lambda *_: (WithoutSCCs(), False))
+    result = run("review", "-f", "deploy.yaml")
+    assert "Deployment/web    shop        default   fits-with-defaults   restricted-v2" in result.out
+    assert "cluster https://plain has no SecurityContextConstraints: judged against the built-in" in result.err
+    assert "namespace shop has no ranges in cluster https://plain" in result.err
 
 
 def test_exit_codes(run: Run) -> None:

@@ -58,7 +58,7 @@ class RangeAllocator:
         recorder: where problems are told.
         settings: the ranges, the quarantine, the pace.
         metrics: where work is counted.
-        refresh: lists the namespaces anew; awaited before anything is freed or rebuilt on what they say.
+        refresh: lists namespaces and NamespaceRanges anew; awaited before anything is freed or rebuilt on what they say.
 
     Raises:
         InvalidRange, InvalidMCSRange: the configured ranges are malformed or cannot give distinct labels.
@@ -167,7 +167,7 @@ class RangeAllocator:
             patch.uid: Reservation(patch.index, patch.name)
             for patch in wanted.patches
             if patch.index is not None
-            and patch.uid not in open_reservations
+            and (patch.uid not in open_reservations or open_reservations[patch.uid].index != patch.index)
             and not self._records.knows(self._uid_range.block(patch.index), patch.uid)
         }
         if given or wanted.ledger != book.ledger:

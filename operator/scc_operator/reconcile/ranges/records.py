@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from scc_operator import names
 from scc_operator.allocation.census import NamespaceState
-from scc_operator.allocation.holdings import Holding, State, follow, holding_name
+from scc_operator.allocation.holdings import Holding, State, follow, holding_name, last_known
 from scc_operator.allocation.namespace_ranges import new_body, status_of
 from scc_operator.allocation.uid_blocks import Block, InvalidBlock, UIDRange, parse_block
 from scc_operator.cluster.kinds import Kind
@@ -19,7 +20,7 @@ from scc_operator.cluster.mirror import Mirror
 from scc_operator.kube.client import Api
 from scc_operator.kube.errors import ApiError
 from scc_operator.kube.events import Recorder, Subject
-from scc_operator.kube.paths import HOLDINGS
+from scc_operator.kube.paths import HOLDINGS, NAMESPACES
 from scc_operator.kube.queue import WorkQueue
 from scc_operator.reconcile.ranges.states import state_of
 
@@ -148,8 +149,11 @@ class Records:
             return
         entry = self._mirror.holdings.get(("", holding_name(block)))
         stored = entry.value if entry else None
-        known = self._with_volumes(stored) if stored else self._unwritten(block)
+        known = last_known(self._with_volumes(stored) if stored else None, self._unwritten(block))
         wanted = follow(block, self._states(block), known, self._live, self._uid_range, time.time())
+        if wanted is not None and wanted != stored and wanted.released_at and await self._is_still_there(wanted):
+            self._queue.add(block, _DELAY)
+            return
         if wanted is not None and wanted != stored:
             try:
                 if entry is None:
@@ -172,8 +176,21 @@ class Records:
         if wanted is None or wanted.state is not State.RELEASED:
             self._volumes.pop(block, None)
 
+    async def _is_still_there(self, holding: Holding) -> bool:
+        """Whether the namespace has the block after all, or is about to get it back, asked of the API server.
+
+        The watches of namespaces, records and the ledger do not keep step: one may tell of a namespace that another has
+        not shown yet.
+        """
+        raw = await self._api.find(NAMESPACES.path(name=holding.namespace))
+        if raw is None or raw["metadata"]["uid"] != holding.uid:
+            return False
+        self._mirror.take(Kind.NAMESPACES, raw)
+        text = (raw["metadata"].get("annotations") or {}).get(names.UID_RANGE)
+        return _block_of(text) in {None, holding.block}
+
     def _unwritten(self, block: Block) -> Holding | None:
-        """What is known of a block that has no record."""
+        """The holder of a block that went before there was a record of it."""
         if block not in self._left:
             return None
         namespace, uid = self._left[block]

@@ -44,7 +44,7 @@ class Repair:
         records: what is known of blocks.
         uid_range: the configured range.
         unclaimed: what the ledger has taken for nobody.
-        refresh: lists the namespaces anew.
+        refresh: lists namespaces and NamespaceRanges anew.
         replan: called when blocks became free, or the ledger is unusable.
         quarantine, grace: in seconds; see the settings.
     """
