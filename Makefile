@@ -9,10 +9,10 @@ LAUNCHER := $(BIN)/python tests/cluster/launcher.py
 NAME ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench cluster-build cluster-up cluster-down run clean
+.PHONY: help setup demo test unit lint format bench e2e cluster-build cluster-up cluster-down run clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=" if sys.version_info < (3, 11) else 0)'
@@ -31,11 +31,14 @@ demo: $(READY) ## show the main job on an embedded cluster (KEEP=1 leaves it run
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
 test: $(READY) ## all tests: pure ones, vectors, and those on a real API server
-	@$(LAUNCHER) build
+	@$(LAUNCHER) build --tool helm
 	@$(BIN)/python -m pytest $(ARGS)
 
 unit: $(READY) ## only the tests that need no cluster
 	@$(BIN)/python -m pytest tests/unit tests/conformance $(ARGS)
+
+e2e: $(READY) ## install, upgrade and use the image on kind; needs a Docker engine (E2E_OPTIONAL=1: skip without one)
+	@$(BIN)/python -m tests.e2e
 
 lint: $(READY) ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .

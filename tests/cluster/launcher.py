@@ -192,6 +192,14 @@ BINARIES = {
         Binary("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
     )
 }
+# Not part of a cluster: built when somebody asks for them, under keys of their own.
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Binary("helm", "../helm", "helm.sh/helm/v4/cmd/helm"),
+        Binary("kind", "../kind", "sigs.k8s.io/kind"),
+    )
+}
 # Static binaries need no C compiler to build; trimmed paths let checkouts at different places share Go's build cache.
 BUILD_FLAGS = ("-trimpath", "-buildvcs=false")
 BUILD_ENV = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
@@ -203,12 +211,12 @@ def _required_version(module: str, package: str) -> str:
     return next(line[2] for line in lines if f"{package}/".startswith(f"{line[1]}/"))
 
 
-def cache_key() -> str:
-    """What the binaries depend on: the modules, the platform, how they are built."""
+def cache_key(binaries: Collection[Binary] = tuple(BINARIES.values())) -> str:
+    """What binaries depend on: the modules, the platform, how they are built; by default those of the cluster."""
     digest = hashlib.sha256(f"{sys.platform} {platform.machine()} {BUILD_FLAGS} {BUILD_ENV}".encode())
-    for binary in BINARIES.values():
+    for binary in binaries:
         digest.update(f"{binary.package} {binary.ldflags()}".encode())
-    for module in sorted({binary.module for binary in BINARIES.values()}):
+    for module in sorted({binary.module for binary in binaries}):
         for file in ("go.mod", "go.sum"):
             digest.update((HERE / module / file).read_bytes())
     return digest.hexdigest()[:16]
@@ -232,6 +240,21 @@ def build(names: Collection[str] = tuple(BINARIES)) -> dict[str, Path]:
             with progress(f"building {name} ({number} of {len(missing)})"):
                 _compile(BINARIES[name], folder, go)
     return paths
+
+
+def tool(name: str) -> Path:
+    """Return a tool from the cache, after building it where it is missing: helm or kind."""
+    wanted = TOOLS[name]
+    folder = cache_root() / "tools" / f"{name}-{cache_key([wanted])}"
+    path = folder / name
+    if not path.exists():
+        with _locked("build", f"builds {name}"), progress(f"building {name}, this once"):
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob(".building-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            if not path.exists():
+                _compile(wanted, folder, go_path())
+    return path
 
 
 def _compile(binary: Binary, folder: Path, go: Path) -> None:
@@ -526,9 +549,15 @@ class Cluster:
         if component == "kwok-controller":
             # It would leave the nodes alone until the leases of its predecessor run out, after more than three minutes.
             self.kubectl("delete", "leases", "--all", "--namespace", "kube-node-lease")
-        with (self.workdir / "logs" / f"{component}.log").open("ab") as log:
-            _spawn(state.commands[component], log=log.fileno(), folder=self.workdir)
-        self.wait_ready()
+        deadline = time.monotonic() + READY_TIMEOUT
+        while component not in self.pids() or not self._ready():
+            if time.monotonic() > deadline:
+                raise ClusterError(f"cluster {self.name}: {component} does not start: {self.log_tail(component)}")
+            if component not in self.pids():
+                # Perhaps once more: while it was dead, its port was anybody's, if only for a moment.
+                with (self.workdir / "logs" / f"{component}.log").open("ab") as log:
+                    _spawn(state.commands[component], log=log.fileno(), folder=self.workdir)
+            time.sleep(0.5)
 
     def restart_component(self, component: str) -> None:
         """End a component, if it lives, and start it again with the same arguments."""
@@ -805,8 +834,8 @@ def _down(args: argparse.Namespace) -> None:
         take_down(name)
 
 
-def _build(_: argparse.Namespace) -> None:
-    for path in binaries().values():
+def _build(args: argparse.Namespace) -> None:
+    for path in [*binaries().values(), *map(tool, args.tool)]:
         print(path)
 
 
@@ -851,7 +880,9 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("--all", action="store_true", help="every cluster that was started from here")
     down.set_defaults(run=_down)
 
-    commands.add_parser("build", help="build what is missing, print the paths of the binaries").set_defaults(run=_build)
+    build = commands.add_parser("build", help="build what is missing, print the paths of the binaries")
+    build.add_argument("--tool", action="append", default=[], choices=sorted(TOOLS), help="this tool, too")
+    build.set_defaults(run=_build)
 
     status = commands.add_parser("status", help="list the clusters")
     status.add_argument("--json", action="store_true")

@@ -265,11 +265,13 @@ def test_the_requester_is_inferred_from_the_controller(
             "template": {"metadata": {"labels": labels}, "spec": bare["spec"]},
         },
     }
+    # It finds no node: one that runs is played to its end within a second, and finished pods are left out.
+    waiting = {**bare["spec"], "restartPolicy": "Never", "nodeSelector": {"nowhere": "true"}}
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": "once", "namespace": namespace},
-        "spec": {"template": {"metadata": {}, "spec": {**bare["spec"], "restartPolicy": "Never"}}},
+        "spec": {"template": {"metadata": {}, "spec": waiting}},
     }
     kubectl.apply(bare, deployment, job)
 

@@ -1,18 +1,16 @@
-"""The definitions, the default SCCs and the kustomizations against a real API server.
+"""The definitions and the default SCCs against a real API server.
 
 Almost every case is one request with dryRun=All: nothing is stored, the API server's whole chain answers.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pykube
 import pytest
 import yaml
-from tests.integration.support import ROOT, Kubectl, OperatorProcess, eventually, pod
-from tests.integration.support import binding as scc_binding
+from tests.integration.support import ROOT, Kubectl, eventually
 
 CRDS = ROOT / "crds"
 DEFAULT_SCCS = ROOT / "operator" / "scc_operator" / "data" / "default_sccs.yaml"
@@ -579,94 +577,3 @@ def test_binding_status(kubectl: Kubectl, short: str) -> None:
             assert cell in row
     finally:
         kubectl("delete", short, "columns")
-
-
-# --- kustomize -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "folder", ["crds", "manifests/audit", "manifests/default-sccs", "manifests/openshift", "manifests/samples"]
-)
-def test_kustomizations(kubectl: Kubectl, folder: str) -> None:
-    """The API server accepts every kustomization, without a warning of the pod security standard `restricted`."""
-    rendered = kubectl("kustomize", ROOT / folder).stdout
-    for each in yaml.safe_load_all(rendered):
-        if each["kind"] == "Namespace":
-            kubectl.apply(each)
-    applied = kubectl("create", "--dry-run=server", "-f", "-", input=rendered, check=False)
-    lines = [
-        line for line in applied.stderr.splitlines() if "AlreadyExists" not in line and "already exists" not in line
-    ]
-    assert lines == []
-
-
-@pytest.mark.parametrize("folder", ["manifests/audit", "manifests/openshift"])
-def test_controller_runs_under_restricted(kubectl: Kubectl, folder: str) -> None:
-    """The controller's pods ask for restricted-v2 and satisfy it: no user ID, no privileges, nothing of the host."""
-    rendered = kubectl("kustomize", ROOT / folder).stdout
-    (deployment,) = [each for each in yaml.safe_load_all(rendered) if each["kind"] == "Deployment"]
-    template = deployment["spec"]["template"]
-    assert template["metadata"]["annotations"]["openshift.io/required-scc"] == "restricted-v2"
-    pod = template["spec"]
-    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    for container in pod["containers"]:
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        assert {"livenessProbe", "readinessProbe", "startupProbe"} <= set(container)
-        assert container["command"] == ["kopf", "run", "-A", "--standalone", "-m", "scc_operator.app"]
-
-
-@pytest.mark.parametrize("folder", ["manifests/audit", "manifests/openshift"])
-def test_controller_has_few_rights(kubectl: Kubectl, folder: str) -> None:
-    """The controller's role has no wildcard, neither bind nor escalate nor impersonate, and no right to change pods."""
-    rendered = kubectl("kustomize", ROOT / folder).stdout
-    rules = [
-        rule
-        for each in yaml.safe_load_all(rendered)
-        if each["kind"] in {"ClusterRole", "Role"} and each["metadata"]["name"].startswith("scc-operator")
-        for rule in each["rules"]
-    ]
-    writes = {"create", "update", "patch", "delete", "deletecollection"}
-    written = {resource for rule in rules for resource in rule["resources"] if writes & set(rule["verbs"])}
-    for rule in rules:
-        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
-        assert not {"bind", "escalate", "impersonate"} & set(rule["verbs"])
-        assert "secrets" not in rule["resources"]
-    assert "pods" not in written
-    if folder == "manifests/openshift":
-        assert not {"namespaces", "rangeallocations", "securitycontextconstraints"} & written
-
-
-def test_controller_has_enough_rights(
-    kubectl: Kubectl, start_operator: Callable[..., OperatorProcess], namespace: str, tmp_path: Path
-) -> None:
-    """With the rights of `manifests/audit` and no other the controller leads, allocates, judges and grants."""
-    rendered = kubectl("kustomize", ROOT / "manifests/audit").stdout
-    kubectl.apply(*(each for each in yaml.safe_load_all(rendered) if each["kind"] != "Deployment"))
-    config = json.loads(kubectl("config", "view", "--raw", "--flatten", "-o", "json").stdout)
-    token = kubectl("create", "token", "scc-operator", "-n", "scc-operator").stdout.strip()
-    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(json.dumps(config))
-
-    operator = start_operator(kubeconfig=kubeconfig, SCC_OPERATOR_LEASE="on")
-    kubectl.apply(
-        pod("web", namespace),
-        scc_binding("granted", namespace, ["anyuid"], {"kind": "ServiceAccount", "name": "default"}),
-    )
-    eventually(lambda: kubectl.audit("web", namespace)[0] == "anyuid")
-    ready = [each for each in status_of(kubectl, "granted", namespace)["conditions"] if each["type"] == "Ready"]
-    assert [each["status"] for each in ready] == ["True"]
-    kubectl("delete", "sccbinding", "granted", "-n", namespace)
-    eventually(lambda: kubectl.audit("web", namespace)[0] == "restricted-v2")
-    operator.stop()
-    assert "forbidden" not in operator.log.read_text()
-
-
-def status_of(kubectl: Kubectl, name: str, namespace: str) -> dict[str, Any]:
-    """Return the status of an SCCBinding."""
-    status: dict[str, Any] = kubectl.json("sccbinding", name, "-n", namespace)["status"]
-    return status

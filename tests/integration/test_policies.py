@@ -328,19 +328,28 @@ def test_status_is_written_without_any_right_to_sccs(api: pykube.HTTPClient, giv
     assert response.json()["status"] == {"pods": 1}
 
 
+@pytest.mark.usefixtures("installed")
 def test_policies_are_sound(kubectl: Kubectl) -> None:
     """The API server's type check finds nothing wrong with the policies, all of them deny, and none fails open."""
-    found = {
+    found = policies(kubectl)
+    assert {
+        "clustersccbinding-no-escalation.scc-operator.io",
+        "pod-scc.scc-operator.io",
+        "pod-verdicts.scc-operator.io",
+        "scc-evaluable.scc-operator.io",
+        "sccbinding-no-escalation.scc-operator.io",
+    } <= {*found}
+    eventually(lambda: all("typeChecking" in each["status"] for each in policies(kubectl).values()))
+    for name, policy in policies(kubectl).items():
+        assert policy["spec"]["failurePolicy"] == "Fail"
+        assert policy["status"]["typeChecking"] == {}
+        assert kubectl.json("validatingadmissionpolicybinding", name)["spec"]["validationActions"] == ["Deny"]
+
+
+def policies(kubectl: Kubectl) -> dict[str, Any]:
+    """The policies that are ours, by name."""
+    return {
         each["metadata"]["name"]: each
         for each in kubectl.json("validatingadmissionpolicies")["items"]
         if each["metadata"]["name"].endswith(".scc-operator.io")
     }
-    assert sorted(found) == [
-        "clustersccbinding-no-escalation.scc-operator.io",
-        "scc-evaluable.scc-operator.io",
-        "sccbinding-no-escalation.scc-operator.io",
-    ]
-    for name, policy in found.items():
-        assert policy["spec"]["failurePolicy"] == "Fail"
-        assert policy["status"]["typeChecking"] == {}
-        assert kubectl.json("validatingadmissionpolicybinding", name)["spec"]["validationActions"] == ["Deny"]

@@ -246,7 +246,7 @@ def _withdraw(scc: SecurityContextConstraints, grant: Grant) -> str:
     if grant.owner is not None:
         return f"kubectl scc revoke {scc.name} --group {grant.subject.name} --cluster --name {grant.owner.name}"
     if grant.binding == names.SCC_ROLE_PREFIX + scc.name:
-        return f"kubectl scc remove-scc-from-group {scc.name} {grant.subject.name}"
+        return f"kubectl scc remove-scc-from-group {scc.name} {grant.subject.name} --cluster"
     return f"kubectl edit clusterrolebinding {grant.binding}"
 
 

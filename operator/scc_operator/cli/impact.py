@@ -1,7 +1,7 @@
 """`kubectl scc impact -f change.yaml`: which running pods a change would move, deny, or give another identity."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import click
 import msgspec

@@ -33,6 +33,7 @@ CLUSTER_ROLE_BINDINGS = ObjectKind("ClusterRoleBinding", paths.CLUSTER_ROLE_BIND
 SCC_BINDINGS = ObjectKind(names.BINDING_KIND, paths.BINDINGS)
 CLUSTER_SCC_BINDINGS = ObjectKind(names.CLUSTER_BINDING_KIND, paths.CLUSTER_BINDINGS)
 RANGES = ObjectKind(names.RANGE_KIND, paths.RANGES)
+NAMESPACE_RANGES = ObjectKind(names.HOLDING_KIND, paths.HOLDINGS)
 PODS = ObjectKind("Pod", paths.PODS)
 SERVICE_ACCOUNTS = ObjectKind("ServiceAccount", Resource("", "v1", "serviceaccounts", namespaced=True))
 PERSISTENT_VOLUMES = ObjectKind("PersistentVolume", Resource("", "v1", "persistentvolumes", namespaced=False))
@@ -67,6 +68,7 @@ SNAPSHOT = (
     SCC_BINDINGS,
     CLUSTER_SCC_BINDINGS,
     RANGES,
+    NAMESPACE_RANGES,
     SERVICE_ACCOUNTS,
     PODS,
     *WORKLOADS,
@@ -74,7 +76,7 @@ SNAPSHOT = (
     PERSISTENT_VOLUME_CLAIMS,
 )
 """What a snapshot holds; never Secrets and ConfigMaps."""
-OPTIONAL = frozenset({SCC_BINDINGS, CLUSTER_SCC_BINDINGS, RANGES, SCCS})
+OPTIONAL = frozenset({SCC_BINDINGS, CLUSTER_SCC_BINDINGS, RANGES, NAMESPACE_RANGES, SCCS})
 """Kinds that a cluster need not serve."""
 
 _BY_KIND = {(each.resource.group, each.kind): each for each in SNAPSHOT}

@@ -25,7 +25,7 @@ from scc_operator.allocation.reservations import Notes, Reservation, still_open
 from scc_operator.allocation.uid_blocks import Block, parse_block, parse_range
 from scc_operator.names import MCS, SUPPLEMENTAL_GROUPS, UID_RANGE
 
-RANGE = parse_range("0-119/10")
+RANGE = parse_range("0-399/10")
 LABELS = label_plan(parse_mcs_range("s0:/2"), RANGE)
 QUARANTINE = 100.0
 GRACE = 10.0
@@ -139,6 +139,14 @@ class Allocation(RuleBasedStateMachine):
             state = NamespaceState(name, f"{name}{self.births}")
             self.cluster.namespaces[name] = Namespace(state, self.cluster.next())
 
+    @rule(order=st.permutations("abcd"), turns=st.lists(ALLOCATORS, min_size=12, max_size=40))
+    def storm(self, order: list[str], turns: list[int]) -> None:
+        """Many namespaces come one upon the other while both work."""
+        share = len(turns) // len(order)
+        for number, name in enumerate(order):
+            self.create(name)
+            self.race(turns[number * share :][:share], late=False)
+
     @rule(name=NAMES)
     def delete(self, name: str) -> None:
         """A namespace is deleted."""
@@ -206,14 +214,14 @@ class Allocation(RuleBasedStateMachine):
     @rule(which=ALLOCATORS, steps=st.integers(1, 9), late=st.booleans())
     def work(self, which: int, steps: int, late: bool) -> None:
         """An allocator goes on with what it was at; one that is late has not seen what changed since it last looked."""
-        allocator = self.allocators[which]
         for _ in range(steps):
-            step = next(allocator.steps)
-            if step is Step.ANNOTATE and allocator.patches:
-                allocator.steps = itertools.chain([Step.ANNOTATE], allocator.steps)
-            # One that has just started lists everything before it does anything.
-            if not (late and allocator.listed and step is Step.OBSERVE):
-                self._do[step](allocator)
+            self._step(self.allocators[which], late=late)
+
+    @rule(turns=st.lists(ALLOCATORS, min_size=4, max_size=24), late=st.booleans())
+    def race(self, turns: list[int], late: bool) -> None:
+        """Both work at the same time."""
+        for which in turns:
+            self._step(self.allocators[which], late=late)
 
     @rule(which=ALLOCATORS)
     def kill(self, which: int) -> None:
@@ -221,6 +229,14 @@ class Allocation(RuleBasedStateMachine):
         self.allocators[which] = Allocator()
 
     # --- how they work ---------------------------------------------------------------------------------------
+
+    def _step(self, allocator: Allocator, *, late: bool) -> None:
+        step = next(allocator.steps)
+        if step is Step.ANNOTATE and allocator.patches:
+            allocator.steps = itertools.chain([Step.ANNOTATE], allocator.steps)
+        # One that has just started lists everything before it does anything.
+        if not (late and allocator.listed and step is Step.OBSERVE):
+            self._do[step](allocator)
 
     def _observe(self, allocator: Allocator) -> None:
         allocator.listed = True
@@ -357,8 +373,9 @@ class Allocation(RuleBasedStateMachine):
         self.no_block_is_shared()
         self.a_namespace_keeps_its_block()
         states = [found.state for found in self.cluster.namespaces.values()]
-        assert all(state.uid_range and state.groups and state.mcs for state in states)
         assert self.cluster.ledger is not None
+        complete = all(state.uid_range and state.groups and state.mcs for state in states)
+        assert complete or self.cluster.ledger[1].free == 0
         carried = {RANGE.index_of(parse_block(state.uid_range)) for state in states if state.uid_range}
         quarantined = {
             RANGE.index_of(holding.block)

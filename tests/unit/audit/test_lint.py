@@ -141,7 +141,7 @@ def test_more_than_restricted_for_everybody_by_a_binding() -> None:
     """A default SCC is no exception, unless it is of the restricted family."""
     found, priority = lints(rbac=grant("anyuid", EVERYBODY))
     assert (found.code, priority.code) == ("GrantedToEverybody", "PriorityForEverybody")
-    assert found.commands == ("kubectl scc remove-scc-from-group anyuid system:authenticated",)
+    assert found.commands == ("kubectl scc remove-scc-from-group anyuid system:authenticated --cluster",)
     assert lints(rbac=grant("restricted", EVERYBODY)) == []
 
 

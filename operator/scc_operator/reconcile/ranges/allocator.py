@@ -58,7 +58,7 @@ class RangeAllocator:
         recorder: where problems are told.
         settings: the ranges, the quarantine, the pace.
         metrics: where work is counted.
-        refresh: lists namespaces and NamespaceRanges anew; awaited before anything is freed or rebuilt on what they say.
+        refresh: lists namespaces and NamespaceRanges anew; before anything is freed or rebuilt on what they say.
 
     Raises:
         InvalidRange, InvalidMCSRange: the configured ranges are malformed or cannot give distinct labels.
