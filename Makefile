@@ -9,7 +9,7 @@ LAUNCHER := $(BIN)/python tests/cluster/launcher.py
 NAME ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format bench e2e cluster-build cluster-up cluster-down run clean
+.PHONY: help setup demo test soak unit lint format bench e2e cluster-build cluster-up cluster-down run clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,7 +32,11 @@ demo: $(READY) ## show the main job on an embedded cluster (KEEP=1 leaves it run
 
 test: $(READY) ## all tests: pure ones, vectors, and those on a real API server
 	@$(LAUNCHER) build --tool helm
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/soak $(ARGS)
+
+soak: $(READY) ## chaos and scale: minutes
+	@$(LAUNCHER) build
+	@$(BIN)/python -m pytest tests/soak -s $(ARGS)
 
 unit: $(READY) ## only the tests that need no cluster
 	@$(BIN)/python -m pytest tests/unit tests/conformance $(ARGS)
@@ -53,6 +57,8 @@ format: $(READY) ## let ruff rewrite what it can
 
 bench: $(READY) ## measure: ratios in one run, nothing asserted
 	@$(BIN)/python benchmarks/bench_engine.py $(ARGS)
+	@$(LAUNCHER) build
+	@$(BIN)/python benchmarks/bench_ranges.py
 
 cluster-up: $(READY) ## start the embedded cluster; prints the kubeconfig's path
 	@$(LAUNCHER) up --name $(NAME)

@@ -202,10 +202,14 @@ async def strawman() -> None:
     labels = label_plan(parse_mcs_range("s0:/2"), uid_range)
     ledger_turn, namespace_turn, event_turn = Bucket(), Bucket(), Bucket()
     path = RANGES.path(name=names.RANGE_NAME)
-    stored = await api.create(RANGES.path(), {"metadata": {"name": names.RANGE_NAME}, **Ledger(uid_range).encode()})
+    kind = {"apiVersion": f"{names.RANGE_GROUP}/{names.RANGE_VERSION}", "kind": names.RANGE_KIND}
+    body = {**kind, "metadata": {"name": names.RANGE_NAME}, **Ledger(uid_range).encode()}
+    stored = await api.create(RANGES.path(), body)
     while True:
         listed = await api.get(NAMESPACES.path())  # stands for its watch, which costs nothing
-        waiting = [item for item in listed["items"] if names.UID_RANGE not in (item["metadata"].get("annotations") or {})]
+        waiting = [
+            item for item in listed["items"] if names.UID_RANGE not in (item["metadata"].get("annotations") or {})
+        ]
         for item in waiting:
             ledger, (index,) = decode(stored).reserve(1)
             await ledger_turn.take()

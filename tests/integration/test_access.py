@@ -24,7 +24,7 @@ from scc_operator.kube.paths import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NAMESP
 
 SETS = 200
 SIDE_BY_SIDE = 8
-QUESTIONS = 30
+QUESTIONS = 20
 SMALL = Size(cluster_roles=5, roles=1, cluster_role_bindings=3, role_bindings=8)
 IN_FLIGHT = 16
 

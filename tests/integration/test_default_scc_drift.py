@@ -12,6 +12,7 @@ from scc_operator.kube.paths import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, DEFAUL
 
 pytestmark = pytest.mark.usefixtures("operator")
 
+NAME = "hostmount-anyuid-v2"
 METRIC = "scc_operator_default_scc_differences"
 
 
@@ -43,29 +44,29 @@ def told(kubectl: Kubectl, name: str) -> list[str]:
 
 def test_a_changed_scc(operator: OperatorProcess, kubectl: Kubectl, rest: Rest) -> None:
     """Condition, Event and metric tell each field with both values; a restart neither reverts nor repeats it."""
-    before = rest.get(SCCS, "nonroot")
+    before = rest.get(SCCS, NAME)
     try:
-        changed = rest.patch(SCCS, "nonroot", {"users": ["jane"], "allowHostPorts": True})
-        eventually(lambda: state(rest, "nonroot") == ("False", "allowHostPorts, users"))
-        (message,) = told(kubectl, "nonroot")
-        assert "SecurityContextConstraints nonroot: allowHostPorts is true, shipped is false" in message
-        assert 'SecurityContextConstraints nonroot: users is ["jane"], shipped is []' in message
+        changed = rest.patch(SCCS, NAME, {"users": ["jane"], "allowHostPorts": True})
+        eventually(lambda: state(rest, NAME) == ("False", "allowHostPorts, users"))
+        (message,) = told(kubectl, NAME)
+        assert f"SecurityContextConstraints {NAME}: allowHostPorts is true, shipped is false" in message
+        assert f'SecurityContextConstraints {NAME}: users is ["jane"], shipped is []' in message
         assert "it stays as it is" in message
-        assert operator.metric(METRIC, scc="nonroot") == 2
+        assert operator.metric(METRIC, scc=NAME) == 2
         assert operator.metric(METRIC, scc="anyuid") == 0
         titles, *rows = kubectl("get", "dscc").stdout.splitlines()
         assert titles.split() == ["NAME", "AS", "SHIPPED", "CHANGED", "SINCE"]
-        (row,) = [row.split() for row in rows if row.startswith("nonroot ")]
+        (row,) = [row.split() for row in rows if row.startswith(f"{NAME} ")]
         assert row[1:4] == ["False", "allowHostPorts,", "users"]
         with operator.away():
             pass
-        eventually(lambda: operator.metric(METRIC, scc="nonroot") == 2)
-        assert rest.get(SCCS, "nonroot") == changed
-        assert len(told(kubectl, "nonroot")) == 1
+        eventually(lambda: operator.metric(METRIC, scc=NAME) == 2)
+        assert rest.get(SCCS, NAME) == changed
+        assert len(told(kubectl, NAME)) == 1
     finally:
-        rest.patch(SCCS, "nonroot", {"users": before["users"], "allowHostPorts": False})
-    eventually(lambda: state(rest, "nonroot") == ("True", ""))
-    assert operator.metric(METRIC, scc="nonroot") == 0
+        rest.patch(SCCS, NAME, {"users": before.get("users"), "allowHostPorts": False})
+    eventually(lambda: state(rest, NAME) == ("True", ""))
+    assert operator.metric(METRIC, scc=NAME) == 0
 
 
 @pytest.mark.parametrize(

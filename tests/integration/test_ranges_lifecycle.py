@@ -14,7 +14,7 @@ from tests.integration.support import AuditLog, Kubectl, OperatorProcess, eventu
 from scc_operator import names
 from scc_operator.allocation.ledger import Ledger
 from scc_operator.allocation.uid_blocks import parse_range
-from scc_operator.kube.paths import HOLDINGS, NAMESPACES, PERSISTENT_VOLUMES, RANGES
+from scc_operator.kube.paths import HOLDINGS, PERSISTENT_VOLUMES, RANGES
 
 QUARANTINE = 3.0
 SETTINGS = {"SCC_OPERATOR_RANGES_QUARANTINE": str(QUARANTINE), "SCC_OPERATOR_RANGES_LEAK_GRACE": "1"}
@@ -35,7 +35,7 @@ def ranges(rest: Rest, operator: OperatorProcess) -> Iterator[Ranges]:
     found = Ranges(rest)
     yield found
     for name in found.made:
-        rest.delete(NAMESPACES, name)
+        found.delete(name)
 
 
 def bound(ranges: Ranges, name: str) -> str:
@@ -63,11 +63,10 @@ def test_a_namespace_created_anew_gets_another_block(ranges: Ranges) -> None:
     name = ranges.create()
     block = bound(ranges, name)
     ranges.delete(name)
+    eventually(lambda: ranges.state(block) == "Released")
+    assert ranges.record(block)["status"]["namespace"] == name
     ranges.create(name)
     assert ranges.of(name)[names.UID_RANGE] != block
-    status = ranges.record(block)["status"]
-    assert (status["state"], status["namespace"]) == ("Released", name)
-    assert status["releasedAt"]
 
 
 def test_a_restored_backup_has_its_block_again(ranges: Ranges) -> None:
@@ -255,7 +254,12 @@ def test_a_full_range(
 
     Corner cases 39 and 40; and 36: the changed range is adopted and the ledger rebuilt for it.
     """
-    settings = {**SETTINGS, "SCC_OPERATOR_UID_RANGE": str(SMALL), "SCC_OPERATOR_RANGES_QUARANTINE": "8"}
+    settings = {
+        **SETTINGS,
+        "SCC_OPERATOR_UID_RANGE": str(SMALL),
+        "SCC_OPERATOR_MCS_RANGE": "s1:/2",  # the labels of other blocks are in use
+        "SCC_OPERATOR_RANGES_QUARANTINE": "6",
+    }
     with operator.replaced(start_operator, **settings) as small:
         eventually(lambda: ranges.ledger().uid_range == SMALL)
         made = [ranges.create() for _ in range(10)]
@@ -284,6 +288,22 @@ def test_a_full_range(
 
 
 # --- the ledger --------------------------------------------------------------------------------------------------
+
+
+def test_a_ledger_that_is_missing_at_the_start(ranges: Ranges, operator: OperatorProcess) -> None:
+    """It is created from what namespaces carry and what is quarantined, in canonical form (31)."""
+    ranges.of(ranges.create())
+    name = ranges.create()
+    block = bound(ranges, name)
+    index = ranges.index(name)
+    with operator.away():
+        ranges.rest.delete(RANGES, names.RANGE_NAME)
+    eventually(lambda: ranges.rest.get(RANGES, names.RANGE_NAME))
+    assert ranges.state(block) == "Bound"
+    assert index in ranges.taken()
+    eventually(lambda: ranges.carried() <= ranges.taken())
+    stored = ranges.rest.get(RANGES, names.RANGE_NAME)
+    assert {key: stored[key] for key in ("range", "data")} == ranges.ledger().encode()
 
 
 def test_a_ledger_that_is_full_of_leaks(ranges: Ranges) -> None:

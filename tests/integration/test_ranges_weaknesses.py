@@ -54,7 +54,7 @@ def ranges(rest: Rest) -> Iterator[Ranges]:
     found = Ranges(rest)
     yield found
     for name in found.made:
-        rest.delete(NAMESPACES, name)
+        found.delete(name)
 
 
 def burst(kubectl: Kubectl, ranges: Ranges, count: int) -> list[str]:
@@ -162,6 +162,20 @@ def test_w7_a_released_block_is_reused_last(ranges: Ranges) -> None:
     ranges.delete(name)
     eventually(lambda: index not in ranges.taken(), 20)
     assert ranges.index(ranges.create()) > index
+
+
+def test_a_namespace_that_changes_meanwhile_costs_one_block(ranges: Ranges, proxy: Proxy) -> None:
+    """A namespace modified between plan and patch is annotated at the next try with the same block (26)."""
+    eventually(lambda: ranges.taken() == ranges.carried(), 20)
+    before = ranges.taken()
+    with proxy.rule(r"^PATCH /api/v1/namespaces/changes\b", hold=True) as rule:
+        ranges.create("changes")
+        eventually(lambda: rule.hits)
+        (index,) = ranges.taken() - before
+        ranges.annotate("changes", {"example.com/changed": "yes"})
+        rule.release()
+        assert ranges.of("changes") == whole(index)
+    assert ranges.taken() == before | {index}
 
 
 @pytest.mark.parametrize("key", [names.SUPPLEMENTAL_GROUPS, names.MCS])

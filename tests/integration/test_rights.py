@@ -31,17 +31,21 @@ from tests.integration.support import (
 )
 
 from scc_operator import names
+from scc_operator.cli.kinds import SNAPSHOT
 from scc_operator.kube.paths import (
+    BINDINGS,
     CLUSTER_BINDINGS,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     DEFAULT_SCCS,
+    HOLDINGS,
     LEASES,
     NAMESPACES,
     PODS,
     RANGES,
     ROLE_BINDINGS,
     SCCS,
+    Resource,
 )
 
 pytestmark = pytest.mark.usefixtures("installed")
@@ -129,17 +133,8 @@ def all_used(given: list[Right], entries: list[dict[str, Any]], *, but: frozense
     return True
 
 
-def test_nothing_is_refused_and_nothing_is_unused(
-    start_operator: Callable[..., OperatorProcess],
-    cluster: launcher.Cluster,
-    kubectl: Kubectl,
-    rest: Rest,
-    audit_log: AuditLog,
-    tmp_path: Path,
-) -> None:
-    """With the rights of `manifests/audit` the operator does all its work, and its work takes each of them."""
-    here, ghost = f"rights-{secrets.token_hex(4)}", names.SCC_ROLE_PREFIX + "gone-with-its-scc"
-    given = rights_of(kubectl, "manifests/audit")
+def take_away(rest: Rest, ghost: str) -> list[tuple[Resource, str]]:
+    """Make work for a start: what is returned is missing, and a ClusterRole of ours has outlived its SCC."""
     missing = [
         (SCCS, "nested-container"),
         (CLUSTER_ROLES, names.SCC_ROLE_PREFIX + "nested-container"),
@@ -158,6 +153,21 @@ def test_nothing_is_refused_and_nothing_is_unused(
     orphan = rbac("ClusterRole", ghost, rules=[])
     orphan["metadata"]["labels"] = labels
     rest.create(CLUSTER_ROLES, orphan)
+    return missing
+
+
+def test_nothing_is_refused_and_nothing_is_unused(
+    start_operator: Callable[..., OperatorProcess],
+    cluster: launcher.Cluster,
+    kubectl: Kubectl,
+    rest: Rest,
+    audit_log: AuditLog,
+    tmp_path: Path,
+) -> None:
+    """With the rights of `manifests/audit` the operator does all its work, and its work takes each of them."""
+    here, ghost = f"rights-{secrets.token_hex(4)}", names.SCC_ROLE_PREFIX + "gone-with-its-scc"
+    given = rights_of(kubectl, "manifests/audit")
+    missing = take_away(rest, ghost)
     audit_log.forget()
 
     operator = start_operator(kubeconfig=log_in(kubectl, "scc-operator", tmp_path / "account"), SCC_OPERATOR_LEASE="on")
@@ -181,8 +191,9 @@ def test_nothing_is_refused_and_nothing_is_unused(
     eventually(lambda: rest.get(ROLE_BINDINGS, generated, here)["subjects"])
     eventually(lambda: rest.get(CLUSTER_ROLE_BINDINGS, everywhere)["subjects"])
     eventually(lambda: rest.get(CLUSTER_ROLES, names.SCC_ROLE_PREFIX + here)["rules"])
-    kubectl("delete", "sccbinding", "team", "-n", here)
-    rest.delete(CLUSTER_BINDINGS, here)
+    # Of another SCC, not deleted: the garbage collector might be quicker than the operator.
+    rest.patch(BINDINGS, "team", {"spec": {"sccs": ["nonroot"]}}, here)
+    rest.patch(CLUSTER_BINDINGS, here, {"spec": {"sccs": ["nonroot"]}})
     eventually(lambda: rest.get(ROLE_BINDINGS, generated, here) is None)
     eventually(lambda: rest.get(CLUSTER_ROLE_BINDINGS, everywhere) is None)
     eventually(lambda: kubectl.audit("web", here)[0] == "restricted-v2")
@@ -198,11 +209,13 @@ def test_nothing_is_refused_and_nothing_is_unused(
             second = start_operator(kubeconfig=proxy.kubeconfig, **quick)
             rest.create(NAMESPACES, {"metadata": {"name": f"{here}-2"}})
             eventually(lambda: conflict.hits and names.UID_RANGE in kubectl.annotations("namespace", f"{here}-2"))
+            rest.delete(BINDINGS, "team", here)
             kubectl("delete", "namespace", here, f"{here}-2")
             eventually(lambda: stale.hits)
             eventually(lambda: all_used(given, requests_of(audit_log, ACCOUNT)), pause=0.5)
         assert second.stop() == 0
     assert refused(requests_of(audit_log, ACCOUNT)) == []
+    rest.delete(CLUSTER_BINDINGS, here)
     rest.delete(SCCS, here)
 
 
@@ -293,3 +306,59 @@ def test_what_the_api_server_asks_for_is_needed(kubectl: Kubectl, api: pykube.HT
     finally:
         rest.delete(PODS, name, "default")
         kubectl("delete", "-f", "-", input=yaml.safe_dump_all(objects))
+
+
+@pytest.fixture
+def people(kubectl: Kubectl, namespace: str) -> Iterator[str]:
+    """A namespace with its `admin`, `edit` and `view`, and an auditor of the cluster; users are named after roles."""
+    objects = [
+        rbac(
+            kind,
+            f"{user}-{namespace}",
+            where,
+            roleRef=role_ref("ClusterRole", role),
+            subjects=[{"apiGroup": names.RBAC_GROUP, "kind": "User", "name": f"{user}-{namespace}"}],
+        )
+        for kind, where, user, role in (
+            ("RoleBinding", namespace, "admin", "admin"),
+            ("RoleBinding", namespace, "edit", "edit"),
+            ("RoleBinding", namespace, "view", "view"),
+            ("ClusterRoleBinding", None, "auditor", "scc-operator-view"),
+        )
+    ]
+    kubectl.apply(*objects)
+    yield namespace
+    kubectl("delete", "-f", "-", input=yaml.safe_dump_all(objects))
+
+
+def test_roles_for_people(kubectl: Kubectl, people: str) -> None:
+    """A namespace's admin writes its SCC bindings, who views it reads them; cluster-wide ones are for none of them."""
+
+    def can(user: str, verb: str, resource: str, *where: str) -> bool:
+        return kubectl("auth", "can-i", verb, resource, *where, as_user=f"{user}-{people}", check=False).returncode == 0
+
+    here = ("-n", people)
+    bindings, everywhere = f"sccbindings.{names.GROUP}", f"clustersccbindings.{names.GROUP}"
+    eventually(lambda: can("admin", "create", bindings, *here))  # aggregation takes its time
+    eventually(lambda: can("view", "list", bindings, *here))
+    assert can("edit", "list", bindings, *here)
+    for user, verb, resource in (
+        ("edit", "create", bindings),
+        ("view", "create", bindings),
+        ("admin", "create", everywhere),
+        ("admin", "update", f"{names.SCC_RESOURCE}.{names.SECURITY_GROUP}"),
+        ("admin", "use", f"{names.SCC_RESOURCE}.{names.SECURITY_GROUP}/anyuid"),
+        ("auditor", "create", bindings),
+        ("auditor", "get", "secrets"),
+        ("auditor", "get", "configmaps"),
+    ):
+        assert not can(user, verb, resource, *here), (user, verb, resource)
+
+
+def test_an_auditor_reads_all_that_kubectl_scc_reads(kubectl: Kubectl, people: str) -> None:
+    """The role for readers is enough for a snapshot of the whole cluster, and for the operator's own kinds."""
+    for kind in (*SNAPSHOT, HOLDINGS, DEFAULT_SCCS):
+        resource = kind if isinstance(kind, Resource) else kind.resource
+        what = f"{resource.plural}.{resource.group}".rstrip(".")
+        listed = kubectl("get", what, "-A", "-o", "name", as_user=f"auditor-{people}", check=False)
+        assert listed.returncode == 0, listed.stderr

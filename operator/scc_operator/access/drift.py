@@ -110,7 +110,7 @@ def _meaning(field: str, value: Any) -> Any:
     # A strategy that is absent, a missing enumeration and null mean what defaulting makes of them: nothing more.
     if field == "userNamespaceLevel":
         return value or "AllowHostLevel"
-    if isinstance(value, list) and field not in _ORDERED:
+    if isinstance(value, list | tuple) and field not in _ORDERED:
         return sorted(msgspec.json.encode(item) for item in value)
     return value
 

@@ -132,8 +132,8 @@ def _carried(block: Block, carriers: Sequence[NamespaceState], known: Holding | 
     message = ""
     if others:
         message = (
-            f"also carried by {listed(others)}, so their pods share user IDs. Remove the annotation {UID_RANGE} there "
-            "and restart the pods"
+            f"also carried by {listed(others)}, so their pods share user IDs. Remove the three annotations "
+            "openshift.io/sa.scc.* there and restart the pods"
         )
     elif known.pinned_to not in {"", holder.name}:
         message = (

@@ -56,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Where the next search for a free block begins."""
     unclaimed: int
     """The bitmap of blocks that are taken for nobody: leaked, or given by an allocator that has not annotated yet."""
+    available: int
+    """How many blocks could still be given after this plan: free, and nothing speaks against them."""
     waiting: int
     """How many namespaces were left for a later plan because of `limit`."""
 
@@ -113,6 +115,7 @@ def plan(
         tuple(sorted(problems)),
         (fresh[-1] + 1) % census.uid_range.count if fresh else next_block,
         ledger.bits & ~mask_of([*claimed, *fresh]),
+        available - count,
         min(len(lacking), available) - count,
     )
 

@@ -9,6 +9,7 @@ from scc_operator.allocation.uid_blocks import Block, UIDRange
 from scc_operator.names import MCS, SUPPLEMENTAL_GROUPS, UID_RANGE
 
 _NAMES_SHOWN = 3
+_REMOVE_ALL = "remove the three annotations openshift.io/sa.scc.* to be given new values, and restart the pods"
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -88,8 +89,7 @@ def _of_uid_range(census: Census, entry: Entry) -> Iterable[Problem]:
             "DuplicateBlock",
             UID_RANGE,
             text,
-            f"is also the block of {listed(others)}, so their pods share UIDs. In all but one of them "
-            f"{_remove(UID_RANGE)} and restart the pods",
+            f"is also the block of {listed(others)}, so their pods share UIDs. In all but one of them {_REMOVE_ALL}",
         )
     elif block in census.overlaps:
         other = census.overlaps[block]
@@ -99,7 +99,7 @@ def _of_uid_range(census: Census, entry: Entry) -> Iterable[Problem]:
             UID_RANGE,
             text,
             f"overlaps block {other} of {listed(census.holders[other])}, so their pods can share UIDs. In one of them "
-            f"{_remove(UID_RANGE)} and restart the pods",
+            f"{_REMOVE_ALL}",
         )
     if entry.index is None:
         overlapped = len(census.uid_range.indices_overlapping(block))
@@ -175,7 +175,7 @@ def _of_label(census: Census, entry: Entry, given: Block | None) -> Iterable[Pro
 
 
 def _remove(key: str) -> str:
-    return f"remove the annotation {key} to be given a new value"
+    return f"remove the annotation {key} and the operator sets it"
 
 
 def listed(names: Sequence[str], kind: str = "namespace") -> str:

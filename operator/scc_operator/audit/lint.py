@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -114,6 +114,13 @@ def _patch(scc: str, body: Mapping[str, Any]) -> str:
     return f"kubectl patch scc {scc} --type=merge -p {text}"
 
 
+def _without(scc: str, field: str, values: Sequence[str], value: str) -> str:
+    """Take one value out of a list; refused by the server where the list has changed meanwhile."""
+    path = f"/{field}/{values.index(value)}"
+    patch = [{"op": "test", "path": path, "value": value}, {"op": "remove", "path": path}]
+    return f"kubectl patch scc {scc} --type=json -p {shlex.quote(json.dumps(patch, separators=(',', ':')))}"
+
+
 # --- the object by itself ------------------------------------------------------------------------------------------
 
 
@@ -126,9 +133,8 @@ def _broken(errors: Mapping[str, tuple[str, ...]]) -> Iterator[Lint]:
 def _accounts_among_groups(scc: SecurityContextConstraints) -> Iterator[Lint]:
     for group in scc.groups:
         if group.startswith(_ACCOUNT_PREFIX):
-            rest = [each for each in scc.groups if each != group]
             text = f"{group} is the user name of a service account: as a group it grants nothing"
-            commands = (_patch(scc.name, {"groups": rest}), *_grant(scc.name, group))
+            commands = (_without(scc.name, "groups", scc.groups, group), *_grant(scc.name, group))
             yield Lint("ServiceAccountAsGroup", Severity.WARNING, scc.name, "groups", text, commands)
 
 
@@ -140,9 +146,9 @@ def _grant(scc: str, account: str) -> tuple[str, ...]:
 def _groups_among_users(scc: SecurityContextConstraints) -> Iterator[Lint]:
     for user in scc.users:
         if user in EVERYBODY or user.startswith(f"{names.SERVICE_ACCOUNTS}:"):
-            rest = [each for each in scc.users if each != user]
             text = f"{user} is the name of a group: as a user it grants nothing"
-            yield Lint("GroupAsUser", Severity.WARNING, scc.name, "users", text, (_patch(scc.name, {"users": rest}),))
+            repair = (_without(scc.name, "users", scc.users, user),)
+            yield Lint("GroupAsUser", Severity.WARNING, scc.name, "users", text, repair)
 
 
 _CAPABILITY_FIELDS: dict[str, Callable[[SecurityContextConstraints], tuple[str, ...]]] = {
@@ -242,7 +248,7 @@ def _everybody(
 
 def _withdraw(scc: SecurityContextConstraints, grant: Grant) -> str:
     if grant.kind == "scc-groups":
-        return _patch(scc.name, {"groups": [each for each in scc.groups if each != grant.subject.name]})
+        return _without(scc.name, "groups", scc.groups, grant.subject.name)
     if grant.owner is not None:
         return f"kubectl scc revoke {scc.name} --group {grant.subject.name} --cluster --name {grant.owner.name}"
     if grant.binding == names.SCC_ROLE_PREFIX + scc.name:

@@ -362,20 +362,20 @@ def _after(each: Moved) -> Cell:
 
 
 def _changes(each: Moved, *, wide: bool) -> str:
-    """What changes; identity first, the rest only by name unless there is room."""
+    """What changes; where the identity does, the rest is only counted unless there is room."""
     if not each.changes:
-        return each.reason
+        return "" if each.after == _GONE else each.reason
     identity = [change for change in each.changes if change.field in IDENTITY]
     rest = [change for change in each.changes if change.field not in IDENTITY]
     shown = each.changes if wide or not identity else identity
     texts = [f"{change.field} {change.before} -> {change.after}" for change in shown]
     if shown is identity and rest:
-        texts.append(f"also {', '.join(change.field for change in rest)}")
+        texts.append(f"{len(rest)} more field{'s' if len(rest) > 1 else ''}")
     return "; ".join(texts)
 
 
 def _volume(volume: PersistentVolume) -> str:
-    return f"{volume.type} {volume.claim or volume.name}"
+    return f"claim {volume.claim}" if volume.claim else f"{volume.type} {volume.name}"
 
 
 def _count(pods: int) -> str:

@@ -26,6 +26,7 @@ _ANNOTATIONS = (
     names.SECCOMP_POD,
     names.SECCOMP_CONTAINER_PREFIX,
     names.MIRROR_POD,
+    "pv.beta.kubernetes.io/gid",
 )
 _POD_SPEC = (
     "serviceAccountName", "serviceAccount", "automountServiceAccountToken", "nodeName", "os", "hostNetwork", "hostPID",

@@ -172,9 +172,10 @@ def _item(
 ) -> RecommendedSCC:
     account = Subject(SERVICE_ACCOUNT, key[1], key[0])
     namespace = world.namespace_of(account.namespace)
-    if namespace is None:
+    if namespace is None or namespace.values.missing():
         pods = sum(asked.values())
-        why = f"namespace {account.namespace} does not exist; assume ranges with --defaults"
+        what = "does not exist" if namespace is None else "has no ranges yet"
+        why = f"namespace {account.namespace} {what}; assume some with --defaults"
         found = Recommendation(account=account, pods=pods, uses=(), denied=pods, choice=Choice.NONE, why=why)
     else:
         found = recommended(account, asked, namespace, view, new_name=_name(account))
@@ -293,7 +294,7 @@ def _print(printer: Printer, document: Recommendations) -> None:
 def _print_details(printer: Printer, each: RecommendedSCC) -> None:
     printer.line(Cell(f"Service account {each.namespace}/{each.service_account}", STRONG))
     if each.why:
-        printer.line("  ", Cell("no SCC can admit its pods", BAD), f": {each.why}")
+        printer.line("  ", Cell("nothing can be recommended", BAD), f": {each.why}")
     for one in each.required:
         if one.choice is Choice.NONE:
             printer.line("  ", Cell(f"pods demand {one.scc}, which refuses them", BAD), ": see kubectl scc explain")

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import msgspec
 
+from scc_operator import names
 from scc_operator.access.scc_bindings import desired, parse_scc_binding
 from scc_operator.access.subjects import Identity
 from scc_operator.audit.view import View
@@ -250,7 +251,7 @@ class World:
         mirror = Mirror()
         for kind, namespace in wanted:
             for raw in self.objects(kind, namespace):
-                _take(mirror, _MIRRORED[kind], raw)
+                _take(mirror, _MIRRORED[kind], self.as_stored(raw) if kind is kinds.PODS else raw)
         for raw in self._granted_by_files():
             binding = "RoleBinding" if raw["metadata"].get("namespace") else "ClusterRoleBinding"
             role = raw["kind"] not in {"RoleBinding", "ClusterRoleBinding"}
@@ -340,6 +341,13 @@ class World:
         found = self._find(kinds.SERVICE_ACCOUNTS, namespace, account)
         automount = not isinstance(found, dict) or found.get("automountServiceAccountToken") is not False
         return with_service_account(with_api_defaults(pod), automount=automount)
+
+    def as_stored(self, pod: Raw) -> Raw:
+        """A pod as the API server would have stored it; one that comes from there, or from a node, is as it is."""
+        metadata, spec = pod["metadata"], pod.get("spec") or {}
+        if spec.get("serviceAccountName") or names.MIRROR_POD in (metadata.get("annotations") or {}):
+            return pod
+        return self.prepare(pod)
 
     def question(self, pod: Mapping[str, Any], requester: Identity) -> Question:
         """What is asked for a pod.

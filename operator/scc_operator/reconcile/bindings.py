@@ -143,6 +143,9 @@ class BindingReconciler:
         if target.kind is Kind.SCCS:
             await self._remove_role(target.label)
             return
+        namespace = self._mirror.namespaces.get(("", target.namespace))
+        if namespace is not None and namespace.value.terminating:
+            return  # it takes the binding and what was made for it along, and lets nothing in any more
         raw = self._find(target)
         if raw is None:
             await self._apply(grants_nothing(Owner(_KINDS[target.kind], target.namespace, target.label, "")), target)
@@ -159,7 +162,7 @@ class BindingReconciler:
         except ApiError as error:
             if error.transient or error.status == 409:
                 raise
-            # A policy of the cluster, a namespace on its way out: waiting helps seldom, so the binding itself says it.
+            # A policy of the cluster, most likely: waiting helps seldom, so the binding itself says it.
             problem = Problem(REFUSED, f"{binding}: the API server refuses its RBAC: {error}")
             standing = diff(wanted, await self._existing(wanted, target))
             problems = (*standing.problems, problem)

@@ -75,3 +75,13 @@ def test_granted_to() -> None:
     for count, text in ((1, "ServiceAccount shop/web"), (3, "ServiceAccount shop/web, Group staff and 1 more")):
         found = status(msgspec.structs.replace(BINDING, subjects=subjects[:count]), outcome())
         assert found["grantedTo"] == text
+
+
+def test_an_end_that_is_near() -> None:
+    """A binding that still grants all but not for long is Ready with a reason of its own; problems come first."""
+    made = datetime(2030, 1, 1, tzinfo=UTC)
+    binding = msgspec.structs.replace(BINDING, created=made, expires_at=LATER)
+    assert conditions(status(binding, outcome()))["Ready"] == ("True", "ExpiresSoon")
+    assert "2030-02-01T00:00:00Z" in status(binding, outcome())["conditions"][1]["message"]
+    assert conditions(status(binding, outcome(now=made)))["Ready"] == ("True", "Granted")
+    assert conditions(status(binding, outcome(MISSING)))["Ready"] == ("False", "SCCNotFound")

@@ -189,3 +189,13 @@ def test_writes_lead_to_the_desired_state(existing: list[Object]) -> None:
     for obj in (*changes.to_create, *changes.to_replace):
         state[obj["kind"], obj["metadata"]["name"]] = obj
     assert told(diff(wanted(), state.values())) == ([], [], [])
+
+
+def test_what_stands_already(existing: list[Object]) -> None:
+    """Of what is granted, that which needs no write stands, whatever becomes of the writes."""
+    assert diff(wanted(), existing).standing == ("anyuid", "privileged")
+    existing[2]["subjects"] = []
+    existing[1]["rules"] = []
+    changes = diff(wanted(), existing)
+    assert (changes.granted, changes.standing) == (("anyuid", "privileged"), ())
+    assert diff(wanted(), existing[:1]).standing == ()

@@ -242,3 +242,35 @@ RULE = cluster_role("anyuid", "u")["rules"][0]
 def test_exact_use_role(role: Object, exact: bool) -> None:
     """Only a ClusterRole that grants `use` on the one SCC, and can never grant more by itself, is adopted."""
     assert is_exact_use_role(role, "anyuid") is exact
+
+
+@pytest.mark.parametrize(
+    "lives, notice",
+    [
+        (timedelta(days=90), timedelta(days=1)),
+        (timedelta(days=10), timedelta(days=1)),
+        (timedelta(hours=1), timedelta(minutes=6)),
+        (timedelta(0), timedelta(0)),
+        (timedelta(days=-1), timedelta(0)),
+    ],
+)
+def test_notice_before_the_end(lives: timedelta, notice: timedelta) -> None:
+    """Notice is given a day before the end, of short lives after nine tenths; time counts at notice and at end."""
+    made = NOW.isoformat()
+    timed = raw(account(), expiresAt=(NOW + lives).isoformat())
+    timed["metadata"]["creationTimestamp"] = made
+    binding = parse_scc_binding(timed)
+    assert binding.notice_at == NOW + lives - notice
+    if lives > timedelta(0):
+        assert not binding.expires_soon(NOW)
+        assert binding.next_turn(NOW) == binding.notice_at
+        assert binding.expires_soon(NOW + lives - notice)
+        assert binding.next_turn(NOW + lives - notice) == NOW + lives
+    assert not binding.expires_soon(NOW + lives)
+    assert binding.next_turn(NOW + max(lives, timedelta(0))) is None
+
+
+def test_no_end_no_notice() -> None:
+    """A binding without an end never needs another look for time's sake."""
+    binding = parse_scc_binding(raw(account()))
+    assert (binding.notice_at, binding.next_turn(NOW), binding.expires_soon(NOW)) == (None, None, False)

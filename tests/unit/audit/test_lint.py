@@ -71,10 +71,16 @@ def codes(found: list[Lint]) -> list[str]:
 
 
 def repaired(raw: Json, command: str) -> Json:
-    """The SCC after a `kubectl patch --type=merge` of it."""
+    """The SCC after a `kubectl patch` of it."""
     words = shlex.split(command)
     assert words[:4] == ["kubectl", "patch", "scc", raw["metadata"]["name"]], command
-    return raw | json.loads(words[words.index("-p") + 1])
+    body = json.loads(words[words.index("-p") + 1])
+    if "--type=merge" in words:
+        return raw | body
+    test, remove = body
+    _, field, index = remove["path"].split("/")
+    assert (test["path"], test["value"], remove["op"]) == (remove["path"], raw[field][int(index)], "remove")
+    return raw | {field: [each for at, each in enumerate(raw[field]) if at != int(index)]}
 
 
 def test_nothing_is_wrong_with_what_is_shipped() -> None:

@@ -39,7 +39,7 @@ _BURST = 3
 """Namespaces that came within one pace, from which on a batch is collected for the next write."""
 _BATCH = 20
 """Namespaces that are a batch."""
-_LONGEST = 1.0
+_LONGEST = 0.4
 """Seconds that the first of a batch waits for the others at most."""
 _PATIENCE = 2.0
 """Seconds that a namespace is left to another allocator that has reserved for it."""
@@ -179,7 +179,7 @@ class RangeAllocator:
         self._next_block = book.notes.next_block
         self._hand_out(wanted.patches, book.notes)
         self._report.problems(wanted.problems)
-        self._report.ledger(book)
+        self._report.ledger(book, wanted.available)
         self._repair.seen(wanted.unclaimed)
         self._count(wanted)
         if wanted.waiting:
@@ -227,7 +227,8 @@ class RangeAllocator:
         unclaimed = wanted.unclaimed.bit_count()
         taken = self._uid_range.count - wanted.ledger.free
         self._blocks = {
-            "free": wanted.ledger.free,
+            "free": wanted.available,
+            "avoided": wanted.ledger.free - wanted.available,
             "bound": max(taken - released - reserved - unclaimed, 0),
             "released": released,
             "reserved": reserved,

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from scc_operator.allocation.ledger import Ledger
 from scc_operator.allocation.problems import Problem
 from scc_operator.cluster.mirror import Mirror
 from scc_operator.kube.events import Recorder, Subject
@@ -12,6 +11,7 @@ from scc_operator.reconcile.ranges.store import Book
 
 _FULL = 0.9
 """The share of taken blocks from which it is told that the range runs out."""
+_ROUNDING = 1e-6
 _NEARLY_FULL = "RangeNearlyFull"
 _WORKERS = 2
 
@@ -51,9 +51,9 @@ class Report:
                 self._queue.add(key)
         self._problems = now
 
-    def ledger(self, book: Book) -> None:
-        """The ledger as it is now stored."""
-        full = is_nearly_full(book.ledger)
+    def ledger(self, book: Book, available: int) -> None:
+        """The ledger as it is now stored, and how many of its blocks can be given."""
+        full = available <= book.ledger.uid_range.count * (1 - _FULL) + _ROUNDING
         before, self._ledger = self._ledger, (book, full)
         if before is None or before[1] != full:
             self._queue.add(("", _NEARLY_FULL))
@@ -85,8 +85,3 @@ class Report:
     def _subject(self, name: str) -> Subject | None:
         entry = self._mirror.namespaces.get(("", name))
         return Subject("v1", "Namespace", name, entry.uid) if entry else None
-
-
-def is_nearly_full(ledger: Ledger) -> bool:
-    """Whether nine of ten blocks or more are taken."""
-    return ledger.free <= ledger.uid_range.count * (1 - _FULL) + 1e-9
