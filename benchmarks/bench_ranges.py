@@ -197,7 +197,7 @@ class Bucket:
 async def strawman() -> None:
     """Allocate as OpenShift's controller does."""
     api = await Api.connect()
-    api._client.user_agent = AGENTS["strawman"]
+    api._client.user_agent = AGENTS["strawman"]  # noqa: SLF001 - the audit log tells the two apart by it
     uid_range = parse_range("1000000000-1999999999/10000")
     labels = label_plan(parse_mcs_range("s0:/2"), uid_range)
     ledger_turn, namespace_turn, event_turn = Bucket(), Bucket(), Bucket()

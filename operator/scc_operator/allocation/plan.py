@@ -56,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Where the next search for a free block begins."""
     unclaimed: int
     """The bitmap of blocks that are taken for nobody: leaked, or given by an allocator that has not annotated yet."""
+    held: int
+    """How many blocks of the range live namespaces carry, or are given by this plan."""
     available: int
     """How many blocks could still be given after this plan: free, and nothing speaks against them."""
     waiting: int
@@ -115,6 +117,7 @@ def plan(
         tuple(sorted(problems)),
         (fresh[-1] + 1) % census.uid_range.count if fresh else next_block,
         ledger.bits & ~mask_of([*claimed, *fresh]),
+        len(census.held | _indices(census, given.values())),
         available - count,
         min(len(lacking), available) - count,
     )

@@ -341,7 +341,8 @@ def _print(printer: Printer, document: Impact) -> None:
     parts += [f"{document.denied} denied"] if document.denied else []
     parts += [f"{document.identity} with another identity"] if document.identity else []
     parts += [f"{document.with_volumes} of them with persistent files"] if document.with_volumes else []
-    printer.line(Cell(", ".join(parts), BAD if document.denied or document.with_volumes else WARN), f"; {stay} stay")
+    style = BAD if document.denied or document.with_volumes else WARN
+    printer.line(Cell(", ".join(parts), style), f"; {stay} stay{'s' if stay == 1 else ''}")
 
 
 def _print_table(printer: Printer, items: Sequence[Moved], effect: str) -> None:

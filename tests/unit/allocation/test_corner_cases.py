@@ -77,7 +77,7 @@ CORNER_CASES = {
 WEAKNESSES = (1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 16, 17, 23, 24, 28, 29, 30, 32, 33)
 
 
-def tests_in(file: str) -> set[str]:
+def functions_of(file: str) -> set[str]:
     """The names of the test functions of a file."""
     tree = ast.parse((TESTS / FILES[file]).read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -87,10 +87,10 @@ def test_every_corner_case_has_a_test() -> None:
     """Each of the corner cases 1 to 51 names tests that exist."""
     assert list(CORNER_CASES) == list(range(1, 52))
     named = [each.strip().split() for text in CORNER_CASES.values() for each in text.split(",")]
-    assert [(file, test) for file, test in named if test not in tests_in(file)] == []
+    assert [(file, test) for file, test in named if test not in functions_of(file)] == []
 
 
 @pytest.mark.parametrize("number", WEAKNESSES)
 def test_every_weakness_has_a_test(number: int) -> None:
     """Each weakness that concerns allocation has a test that is named after it."""
-    assert any(test.startswith(f"test_w{number}_") for test in tests_in("weak"))
+    assert any(test.startswith(f"test_w{number}_") for test in functions_of("weak"))

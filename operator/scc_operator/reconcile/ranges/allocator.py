@@ -221,18 +221,14 @@ class RangeAllocator:
         self._began = True
 
     def _count(self, wanted: Plan) -> None:
-        holdings = [each for each in self._records.holdings() if self._uid_range.index_of(each.block) is not None]
-        released = sum(each.state is State.RELEASED for each in holdings)
-        reserved = sum(each.state is State.RESERVED for each in holdings)
-        unclaimed = wanted.unclaimed.bit_count()
-        taken = self._uid_range.count - wanted.ledger.free
+        found = [each.state for each in self._records.holdings() if self._uid_range.index_of(each.block) is not None]
         self._blocks = {
             "free": wanted.available,
             "avoided": wanted.ledger.free - wanted.available,
-            "bound": max(taken - released - reserved - unclaimed, 0),
-            "released": released,
-            "reserved": reserved,
-            "unclaimed": unclaimed,
+            "bound": wanted.held,
+            "released": found.count(State.RELEASED),
+            "reserved": found.count(State.RESERVED),
+            "unclaimed": wanted.unclaimed.bit_count(),
         }
 
     # --- a ledger that is lost -----------------------------------------------------------------------------------
