@@ -67,7 +67,7 @@ FIELD_MANAGER = "scc-operator"
 FINALIZER = "scc-operator.io/finalizer"
 ANNOTATION_PREFIX = "scc-operator.io"
 
-# --- OpenShift: what admission writes to the audit log (spec/admission.md §6.5), and the harmless annotation of §2.1 ---
+# --- OpenShift: what admission writes to the audit log (spec/admission.md §6.5), and the harmless annotation of §2.1 -
 AUDIT_PREFIX = "securitycontextconstraints.admission.openshift.io"
 AUDIT_DENIED = "securityserviceconstraints.admission.openshift.io/denied"
 POD_NETWORKS = "k8s.ovn.org/pod-networks"

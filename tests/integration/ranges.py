@@ -19,6 +19,8 @@ KEYS = (names.UID_RANGE, names.SUPPLEMENTAL_GROUPS, names.MCS)
 WIPE: dict[str, str | None] = dict.fromkeys(KEYS)
 DEFAULT = parse_range("1000000000-1999999999/10000")
 LABELS = label_plan(parse_mcs_range("s0:/2"), DEFAULT)
+FREED = 60.0
+"""Seconds in which a block is free after a quarantine of a few, on a busy machine."""
 
 
 def whole(index: int, uid_range: UIDRange = DEFAULT) -> dict[str, str]:

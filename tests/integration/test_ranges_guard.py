@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.cluster import launcher
 from tests.integration.proxy import Proxy
-from tests.integration.ranges import DEFAULT, KEYS, WIPE, Ranges, whole
+from tests.integration.ranges import DEFAULT, FREED, KEYS, WIPE, Ranges, whole
 from tests.integration.rest import Rest
 from tests.integration.support import Kubectl, OperatorProcess, eventually, rbac, role_ref
 
@@ -131,7 +131,7 @@ def test_the_operator_has_all_rights_that_it_needs(
         ranges.annotate(name, WIPE)
         assert ranges.of(name) == before
         ranges.delete(name)
-        eventually(lambda: index not in ranges.taken() and ranges.record(block) == {}, 20)
+        eventually(lambda: index not in ranges.taken() and ranges.record(block) == {}, FREED)
         refused = [seen for seen in proxy.seen if seen.status == 403]
         assert refused == []
         operator.kill()

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.cluster import launcher
 from tests.integration.proxy import Proxy
-from tests.integration.ranges import DEFAULT, KEYS, LABELS, WIPE, Ranges, whole
+from tests.integration.ranges import DEFAULT, FREED, KEYS, LABELS, WIPE, Ranges, whole
 from tests.integration.rest import Rest
 from tests.integration.support import AuditLog, Kubectl, OperatorProcess, eventually
 
@@ -88,7 +88,7 @@ def test_w1_a_deleted_namespace_stays_deleted(ranges: Ranges, proxy: Proxy, audi
     eventually(answers)
     assert answers() == {404}
     assert ranges.rest.get(NAMESPACES, "w1") is None
-    eventually(lambda: ranges.taken() == ranges.carried())
+    eventually(lambda: ranges.taken() == ranges.carried(), FREED)
 
 
 def test_w2_a_stuck_namespace_takes_one_block(ranges: Ranges) -> None:
@@ -150,7 +150,7 @@ def test_w6_nothing_is_freed_on_stale_data(ranges: Ranges, proxy: Proxy) -> None
         ranges.rest.patch(RANGES, names.RANGE_NAME, taken.encode())
         name = ranges.create(annotations=whole(index))
         eventually(lambda: any(name in each for each in dropped))
-        eventually(lambda: leaked not in ranges.taken(), 20)
+        eventually(lambda: leaked not in ranges.taken(), FREED)
         assert index in ranges.taken()
     assert ranges.present(name) == whole(index)
 
@@ -160,13 +160,13 @@ def test_w7_a_released_block_is_reused_last(ranges: Ranges) -> None:
     name = ranges.create()
     index = ranges.index(name)
     ranges.delete(name)
-    eventually(lambda: index not in ranges.taken(), 20)
+    eventually(lambda: index not in ranges.taken(), FREED)
     assert ranges.index(ranges.create()) > index
 
 
 def test_a_namespace_that_changes_meanwhile_costs_one_block(ranges: Ranges, proxy: Proxy) -> None:
     """A namespace modified between plan and patch is annotated at the next try with the same block (26)."""
-    eventually(lambda: ranges.taken() == ranges.carried(), 20)
+    eventually(lambda: ranges.taken() == ranges.carried(), FREED)
     before = ranges.taken()
     with proxy.rule(r"^PATCH /api/v1/namespaces/changes\b", hold=True) as rule:
         ranges.create("changes")
@@ -192,8 +192,6 @@ def test_w13_partial_annotations_are_completed(ranges: Ranges, key: str) -> None
     [
         ("MCS_LABELS_PER_PROJECT", "6", "two namespaces would share a label"),
         ("MCS_RANGE", "s0:/-1", "-1 categories per label"),
-        ("MCS_RANGE", "s0:/2,10", "two namespaces would share a label"),
-        ("UID_RANGE", "10-5/2", "ends before it starts"),
     ],
 )
 def test_w14_labels_that_cannot_be_distinct_are_refused(
@@ -241,13 +239,13 @@ def test_w17_blocks_come_back_without_a_restart(ranges: Ranges) -> None:
     ranges.delete(name)
     eventually(lambda: ranges.state(block) == "Released")
     assert index in ranges.taken()
-    eventually(lambda: index not in ranges.taken(), QUARANTINE + 10)
+    eventually(lambda: index not in ranges.taken(), FREED)
     eventually(lambda: not ranges.record(block))
 
 
 def test_w23_a_crash_between_two_writes_leaks_nothing(ranges: Ranges, proxy: Proxy, operator: OperatorProcess) -> None:
     """Killed between ledger and namespace: the next start gives the namespace the very block that was taken for it."""
-    eventually(lambda: ranges.taken() == ranges.carried(), 20)
+    eventually(lambda: ranges.taken() == ranges.carried(), FREED)
     before = ranges.taken()
     with proxy.rule(r"^PATCH /api/v1/namespaces/w23\b", hold=True, times=None) as rule:
         ranges.create("w23")
@@ -292,7 +290,7 @@ def test_w28_a_burst_is_annotated_before_admission_gives_up(ranges: Ranges, kube
 
 def test_w29_one_patch_for_each_namespace(ranges: Ranges, kubectl: Kubectl, audit_log: AuditLog) -> None:
     """A burst costs each namespace one patch and one record, and no read at all."""
-    eventually(lambda: ranges.taken() == ranges.carried(), 30)
+    eventually(lambda: ranges.taken() == ranges.carried(), FREED)
     audit_log.forget()
     made = burst(kubectl, ranges, 30)
     eventually(lambda: all_annotated(ranges, made))

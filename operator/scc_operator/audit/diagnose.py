@@ -291,12 +291,13 @@ def _image_user(case: Case, container: Container) -> tuple[Status, str]:
             Status.LOOK,
             f"container {name} waits with {_CONFIG_ERROR}: most likely its image's user is root or a name",
         )
-    if "running" in state:
+    if container.run_as_non_root and "running" in state:
         return Status.OK, f"container {name} runs: its image's user is not root"
     user = _filled(case, container, "runAsUser")
     if user is not None:
         return Status.OK, f"container {name} would get user {user} from {case.ladder.answer.scc}"
-    return Status.LOOK, f"container {name} has runAsNonRoot: true and leaves its user to the image"
+    has = "has" if container.run_as_non_root else f"would get from {case.ladder.answer.scc}"
+    return Status.LOOK, f"container {name} {has} runAsNonRoot: true and leaves its user to the image"
 
 
 def _filled(case: Case, container: Container, field: str) -> object:

@@ -14,6 +14,7 @@ from scc_operator.access.grants import Grant
 from scc_operator.access.rbac import SERVICE_ACCOUNT, Subject
 from scc_operator.access.subjects import service_account_identity
 from scc_operator.audit.exposure import Level, Permission, cost, exposure
+from scc_operator.audit.impact import Change, Side, outcome, running_with
 from scc_operator.audit.minimal import NoSmallestSCC, Wanted, smallest_scc
 from scc_operator.audit.view import View, filled_name
 from scc_operator.cluster.records import Namespace, Question
@@ -45,7 +46,7 @@ class Needless(msgspec.Struct, frozen=True):
 
     Attributes:
         grant: the grant.
-        pods: how many pods of the account get their SCC through it; 0 for one that could go.
+        pods: how many pods of the account get their SCC through it; they get the recommended one when it goes.
         allows: what its SCC allows beyond what the account's pods need.
     """
 
@@ -88,6 +89,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
         excess: what that one allows beyond what the pods need.
         required: SCCs that pods demand by annotation; what else is said is about the other pods.
         would_set: what admission under the SCC would fill in.
+        changes: what the pods that have an SCC now would run with instead.
         needless: its grants of other SCCs that allow more than its pods need.
         why: why nothing can be recommended.
         proven: the engine admits all pods when the account may use this SCC and nothing else of its own.
@@ -104,6 +106,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     excess: tuple[str, ...] = ()
     required: tuple[Required, ...] = ()
     would_set: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
     needless: tuple[Needless, ...] = ()
     why: str = ""
     proven: bool = False
@@ -140,6 +143,7 @@ def recommend(
     chosen = None
     if smallest is not None:
         chosen = existing if existing is not None and _good_enough(existing, smallest) else smallest
+    keep = {each.name for each in required} | ({chosen.name} if chosen else set())
     return Recommendation(
         account=account,
         pods=pods,
@@ -152,7 +156,8 @@ def recommend(
         excess=_excess(existing, smallest) if existing and smallest else (),
         required=required,
         would_set=_would_set(chosen, free, namespace.values) if chosen else (),
-        needless=tuple(_needless(account, asked, namespace, view, needed, {chosen.name} if chosen else set())),
+        changes=_changes(chosen, free, namespace, view) if chosen else (),
+        needless=tuple(_needless(account, asked, namespace, view, needed, keep)),
         proven=_proven([chosen, *(each.new for each in required)], required, asked, namespace.values, view),
     )
 
@@ -213,13 +218,27 @@ def _would_set(
     return tuple(sorted({filled_name(fill, pod) for fill, pod in fills}))
 
 
+def _changes(
+    scc: SecurityContextConstraints, questions: Iterable[Question], namespace: Namespace, view: View
+) -> tuple[Change, ...]:
+    """What pods would run with under an SCC, where that is not what they run with under the one that they get now."""
+    (provider,) = build_providers([scc], namespace.values)
+    now = Side(view, lambda _: namespace)
+    found: set[Change] = set()
+    for question in questions:
+        before = outcome(question, now).runs_with
+        after = running_with(question.pod, evaluate(question.pod, provider))
+        found |= {Change(field, value, after[field]) for field, value in before.items() if value != after[field]}
+    return tuple(sorted(found, key=lambda each: (each.field, each.before, each.after)))
+
+
 def _needless(
     account: Subject,
     asked: Mapping[Question, int],
     namespace: Namespace,
     view: View,
     smallest: SecurityContextConstraints,
-    chosen: AbstractSet[str],
+    keep: AbstractSet[str],
 ) -> list[Needless]:
     """The account's other grants that allow more than its pods need; in the order in which the SCCs are tried."""
     identity = service_account_identity(account.namespace, account.name)
@@ -231,7 +250,7 @@ def _needless(
             used[answer.scc] = used.get(answer.scc, 0) + pods
     found: list[Needless] = []
     for scc in view.ordered:
-        allows = _excess(scc, smallest) if scc.name in usable - chosen else ()
+        allows = _excess(scc, smallest) if scc.name in usable - keep else ()
         if allows:
             grants = view.grants.paths(identity, scc.name, account.namespace)
             found += [Needless(grant, used.get(scc.name, 0), allows) for grant in grants]

@@ -13,6 +13,7 @@ from scc_operator.access.rbac import SERVICE_ACCOUNT, Subject
 from scc_operator.access.scc_bindings import cluster_role
 from scc_operator.audit.answer import Verdict
 from scc_operator.audit.exposure import Level
+from scc_operator.audit.impact import Change
 from scc_operator.audit.ladder import grant_text
 from scc_operator.audit.minimal import manifest
 from scc_operator.audit.recommend import Choice, Needless, Recommendation
@@ -33,7 +34,7 @@ _MAX_NAME = 63
 
 
 class NeedlessGrant(msgspec.Struct, frozen=True):
-    """A grant that allows more than the account's pods need; `command` takes it away where no pod uses it."""
+    """A grant that allows more than the account's pods need; `command` takes it away, where it is the account's own."""
 
     scc: str
     through: str
@@ -59,6 +60,7 @@ class RecommendedSCC(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         least_existing: the least existing SCC that admits its pods, and `excess`: what it allows that they do not need.
         required: SCCs that pods demand by annotation, each with what is to be done; the rest is about the other pods.
         would_set: what admission would fill in.
+        changes: what pods that have an SCC now would run with instead.
         proven: the engine admits all pods with just this SCC granted.
         commands: what grants existing SCCs.
         manifests: what to apply, to the same effect.
@@ -76,6 +78,7 @@ class RecommendedSCC(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     excess: tuple[str, ...]
     required: tuple[RequiredSCC, ...]
     would_set: tuple[str, ...]
+    changes: tuple[Change, ...]
     needless: tuple[NeedlessGrant, ...]
     why: str
     proven: bool
@@ -110,8 +113,7 @@ def recommend(common: Common, accounts: tuple[str, ...]) -> int:
 
     An existing SCC where one reaches no further than the pods need, else a new one that allows just that, with its
     binding. Each recommendation is proven: the engine admits all of the account's pods with that SCC and no other grant
-    of its own. Grants that allow more than the pods need are listed, and those that no pod uses with the command that
-    takes them away.
+    of its own. Other grants that allow more than the pods need are listed with the command that takes them away.
 
     -o manifests prints what to apply. Ends with 2 where something is to be done, with 3 where no SCC can admit the
     pods.
@@ -192,6 +194,7 @@ def _item(
         excess=found.excess,
         required=tuple(RequiredSCC(each.name, each.choice) for each in found.required),
         would_set=found.would_set,
+        changes=found.changes if found.choice in {Choice.GRANT, Choice.NEW} else (),
         needless=tuple(_needless(each, account) for each in found.needless),
         why=found.why,
         proven=found.proven,
@@ -250,7 +253,7 @@ def _binding(scc: str, name: str, account: Subject, *, bindings: bool) -> Iterat
 
 
 def _needless(each: Needless, account: Subject) -> NeedlessGrant:
-    command = _withdraw(each, account) if each.own and not each.pods else ""
+    command = _withdraw(each, account) if each.own else ""
     return NeedlessGrant(each.grant.scc, grant_text(each.grant), each.pods, each.allows, command)
 
 
@@ -308,9 +311,16 @@ def _print_details(printer: Printer, each: RecommendedSCC) -> None:
     if Choice.NEW in each.choices:
         printer.line(f"  create an SCC that allows just what its pods need ({proof}):")
         printer.block(f"kubectl apply -f - <<'EOF'\n{to_yaml(*each.manifests)}EOF", indent=0)
+    if each.changes:
+        texts = (f"{change.field} {change.before} -> {change.after}" for change in each.changes)
+        printer.line("  ", Cell("its pods would then run with", WARN), f": {'; '.join(texts)}")
     for grant in each.needless:
-        used = f"its pods use it ({grant.pods})" if grant.pods else "none of its pods uses it"
-        needs = f"{used}, and none needs {', '.join(grant.allows)}"
-        printer.line("  ", Cell(grant.scc, WARN), f" ({grant.through}): {needs}")
-        if grant.command:
-            printer.block(grant.command, indent=4)
+        _print_needless(printer, grant)
+
+
+def _print_needless(printer: Printer, grant: NeedlessGrant) -> None:
+    used = f"its pods use it ({grant.pods})" if grant.pods else "none of its pods uses it"
+    needs = f"{used}, and none needs {', '.join(grant.allows)}"
+    printer.line("  ", Cell(grant.scc, WARN), f" ({grant.through}): {needs}")
+    if grant.command:
+        printer.block(grant.command, indent=4)

@@ -186,6 +186,14 @@ def test_a_running_container_has_passed() -> None:
     assert check.status is Status.OK
 
 
+def test_a_running_container_that_was_never_asked_proves_nothing() -> None:
+    """Where only the SCC would set the field, the kubelet has not looked at the image yet."""
+    statuses = ({"name": "main", "state": {"running": {}}},)
+    check = checks(scc("a", **NON_ROOT), statuses=statuses)["NonRootImage"]
+    assert check.status is Status.LOOK
+    assert "would get from a runAsNonRoot: true" in check.facts[0]
+
+
 def test_an_scc_that_demands_non_root() -> None:
     """It fills the field in, so the image decides; and setting it to false is in vain."""
     check = checks(scc("a", **NON_ROOT))["NonRootImage"]

@@ -1,6 +1,7 @@
 """Mistakes in SCC objects that no schema refuses, and what repairs them."""
 
 import json
+import re
 import shlex
 from typing import Any
 
@@ -224,3 +225,14 @@ def test_an_scc_that_cannot_be_evaluated_comes_first() -> None:
     found = lints(scc("half", runAsUser={"type": "MustRunAs"}), scc(groups=["system:serviceaccount:a:b"]))
     assert found[0].code == "NotEvaluable"
     assert "MustRunAs requires a UID" in found[0].text
+
+
+def test_every_finding_is_explained() -> None:
+    """The table in docs/cli-cluster.md has each code."""
+    root = DEFAULT_SCCS.parents[3]
+    source = (root / "operator/scc_operator/audit/lint.py").read_text(encoding="utf-8")
+    document = (root / "docs/cli-cluster.md").read_text(encoding="utf-8")
+    table = document.split("## audit --lint\n", 1)[1].split("\n## ", 1)[0]
+    rows = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")]
+    listed = {code for row in rows for code in re.findall(r"`(\w+)`", row)}
+    assert listed == set(re.findall(r'"(\w+)",\s+Severity\.', source))

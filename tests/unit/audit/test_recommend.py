@@ -77,6 +77,15 @@ def test_a_new_scc_where_every_existing_one_allows_much_more() -> None:
     assert found.proven
 
 
+def test_what_would_change_for_pods_that_have_an_scc() -> None:
+    """Their image may count on what the recommended SCC takes away; it is told."""
+    found = recommended({"hostPID": True}, rbac=tuple(grant("privileged", WEB, "shop")))
+    changes = {each.field: (each.before, each.after) for each in found.changes}
+    assert changes["runAsUser"] == ("the image's", "1000680000")
+    assert changes["capabilities.drop"] == ("none", "ALL")
+    assert recommended({"hostPID": True}).changes == ()
+
+
 def test_one_scc_for_all_pods_of_an_account() -> None:
     """The account's needs are those of all its pods together."""
     found = recommended(user(7), {"volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}]})

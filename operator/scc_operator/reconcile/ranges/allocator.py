@@ -105,6 +105,7 @@ class RangeAllocator:
         self._next_block = 0
         self._lacking: set[str] = set()
         self._wrote_at = -_PACE
+        self._planned_at = 0.0
         self._took = 0.0
         self._gave = 0
         self._began = False
@@ -131,10 +132,11 @@ class RangeAllocator:
         self._wake()
 
     def _wake(self) -> None:
-        pace = _LONGEST if self._gave >= _BURST and len(self._lacking) < _BATCH else _PACE
-        pause = self._wrote_at + pace - asyncio.get_running_loop().time()
-        # A pass looks at all namespaces: where there are many it has to be worth it.
-        self._passes.add(names.RANGE_NAME, max(_FOLD, self._took, pause if len(self._lacking) < _BATCH else 0.0))
+        now = asyncio.get_running_loop().time()
+        pace = _LONGEST if self._gave >= _BURST else _PACE
+        pause = 0.0 if len(self._lacking) >= _BATCH else self._wrote_at + pace - now
+        # A pass looks at all namespaces: where there are many, as much time is left to other work as it takes.
+        self._passes.add(names.RANGE_NAME, max(_FOLD, pause, self._planned_at + 2 * self._took - now))
 
     def _replan(self) -> None:
         self._passes.add(names.RANGE_NAME, _FOLD)
@@ -158,11 +160,11 @@ class RangeAllocator:
     async def _pass(self, _: str) -> None:
         """Bring the ledger in line with the namespaces and hand out what they lack."""
         book = await self._book()
-        started = time.monotonic()
+        self._planned_at = asyncio.get_running_loop().time()
         self._lacking.clear()
         open_reservations = self._open(book.notes)
         wanted = self._plan(book, self._records.holdings(), open_reservations)
-        self._took = time.monotonic() - started
+        self._took = asyncio.get_running_loop().time() - self._planned_at
         given = {
             patch.uid: Reservation(patch.index, patch.name)
             for patch in wanted.patches

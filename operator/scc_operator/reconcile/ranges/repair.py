@@ -27,6 +27,8 @@ from scc_operator.reconcile.ranges.store import Book, LedgerStore, UnusableLedge
 
 _FOLD = 5.0
 """Seconds in which released blocks are collected for one look at them."""
+_SHARE = 10
+"""The time between two looks, as a multiple of the time that one takes."""
 _VOLUMES_INTERVAL = 600.0
 """Seconds between two looks whether the volumes of a namespace that is gone still exist."""
 
@@ -74,6 +76,7 @@ class Repair:
         self._quarantine = quarantine
         self._grace = grace
         self._suspects = Suspects()
+        self._took = 0.0
         self._queue: WorkQueue[str] = WorkQueue("repair", self._repair, workers=1)
         mirror.tell.holding.append(self._holding_changed)
 
@@ -91,9 +94,19 @@ class Repair:
     def _holding_changed(self, name: str) -> None:
         entry = self._mirror.holdings.get(("", name))
         if entry is not None and entry.value.state is State.RELEASED:
-            self._queue.add(names.RANGE_NAME, min(_FOLD, max(self._quarantine, 0.1)))
+            self._queue.add(names.RANGE_NAME, self._pause)
+
+    @property
+    def _pause(self) -> float:
+        """Seconds to the next look: each lists all namespaces, which must not become what we do all day."""
+        return max(min(_FOLD, self._quarantine), _SHARE * self._took)
 
     async def _repair(self, _: str) -> None:
+        began = asyncio.get_running_loop().time()
+        await self._look()
+        self._took = asyncio.get_running_loop().time() - began
+
+    async def _look(self) -> None:
         try:
             book = await self._ledger.read(fresh=True)
         except UnusableLedgerError:
@@ -129,7 +142,7 @@ class Repair:
             if holding.state is State.RELEASED and holding not in over:
                 left = (holding.released_at or now) + self._quarantine - now
                 pause = min(_VOLUMES_INTERVAL, max(self._quarantine, 1.0))
-                self._queue.add(names.RANGE_NAME, left + 0.05 if left > 0 else pause)
+                self._queue.add(names.RANGE_NAME, max(left + 0.05, self._pause) if left > 0 else pause)
 
     async def _delete(self, holding: Holding) -> None:
         """Delete a record unless it has changed since: its block may have another holder by now."""
