@@ -32,7 +32,7 @@ demo: $(READY) ## show the main job on an embedded cluster (KEEP=1 leaves it run
 
 test: $(READY) ## all tests: pure ones, vectors, and those on a real API server
 	@$(LAUNCHER) build --tool helm
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/soak $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --ignore=tests/soak $(ARGS)
 
 soak: $(READY) ## chaos and scale: minutes
 	@$(LAUNCHER) build

@@ -109,6 +109,8 @@ def web(rest: Rest, home: str) -> str:
     name = f"web-{secrets.token_hex(2)}"
     written = {names.SCC_ANNOTATION: "restricted-v2", names.VERDICT: "fits"}
     rest.create(PODS, pod(name, home, annotations={"team": "shop", **written}), home)
+    # A replacement is made of what was read: nothing may change between the two, as scheduling would.
+    eventually(lambda: rest.get(PODS, name, home)["status"]["phase"] == "Running")
     return name
 
 
