@@ -16,7 +16,7 @@ PREVIOUS = Path(__file__).parent / "previous"
 """The manifests of the version before this one, rendered."""
 INSTALL = (("apply", "-k", "crds"), ("apply", "-k", "manifests/audit"))
 """The README's commands, run where the README stands."""
-IMAGE = "ghcr.io/scc-operator/scc-operator"
+IMAGE = "scc-operator"
 
 _HERE = ["-n", "scc-samples"]
 _TIMEOUT = 120.0

@@ -20,7 +20,7 @@ class _NoEssence(kopf.AnnotationsDiffBaseStorage):
 
 
 def configure(settings: kopf.OperatorSettings, *, page_size: int) -> None:
-    """Kopf for large clusters, and without a trace on any object (kopf-facts.md §1.4)."""
+    """Kopf for large clusters, and without a trace on any object."""
     # Kopf says of each of ten thousand pods that its handler succeeded.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     # With the default name Kopf would take the finalizers of *other* Kopf operators off the objects that it sees.

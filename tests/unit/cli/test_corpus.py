@@ -1,6 +1,7 @@
 """Manifests that people deploy: no verb breaks on them, and a recommendation is no wider than its authors' own SCC.
 
-They are read from the folder that SCC_CORPUS names, with its `index.tsv`; without it there is nothing to test here.
+They are read from the folder that SCC_CORPUS names, or from `../shared/corpus` beside the repository, with its
+`index.tsv`; without one there is nothing to test here.
 """
 
 import csv
@@ -27,8 +28,9 @@ from scc_operator.engine.pod import parse_pod
 from scc_operator.engine.provider import build_providers, complete
 from scc_operator.engine.scc import SecurityContextConstraints, parse_scc, with_defaults
 
-FOLDER = os.environ.get("SCC_CORPUS", "")
-pytestmark = pytest.mark.skipif(not FOLDER, reason="SCC_CORPUS names no folder of manifests")
+BESIDE = Path(__file__).parents[4] / "shared" / "corpus"
+FOLDER = os.environ.get("SCC_CORPUS") or (str(BESIDE) if BESIDE.exists() else "")
+pytestmark = pytest.mark.skipif(not FOLDER, reason="SCC_CORPUS names no folder of manifests and none is beside us")
 
 VALUES = NamespaceValues("app", "1000000000/10000", "s0:c26,c5", "1000000000/10000")
 
