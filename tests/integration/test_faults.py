@@ -569,7 +569,8 @@ def test_an_operator_without_rights_says_which_it_lacks(
         assert limited.process.wait(20) != 0
         assert f'User "{user}" cannot get resource' in limited.log.read_text()
 
-        everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch", "use"]}
+        # "write" on verdicts: a test before this one may have left the policy against forged annotations installed.
+        everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch", "use", "write"]}
         patch = {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]}
         role_ref = {"apiGroup": names.RBAC_GROUP, "kind": "ClusterRole", "name": user}
         rest.create(CLUSTER_ROLES, {"metadata": {"name": user}, "rules": [everything]})
