@@ -135,7 +135,9 @@ class Auditor:
             _log.exception("a pod of namespace %s cannot be judged: %s", question.namespace, question)
             answer = Answer(Verdict.UNKNOWN, reason="InternalError")
         self._metrics.questions_asked.inc()
-        if answer.reason == RANGES_MISSING and not self._patience_is_over(question):
+        if answer.reason != RANGES_MISSING:
+            self._waiting_for_ranges.pop(question, None)
+        elif not self._patience_is_over(question):
             return
         if self.answers.get(question) != answer:
             self.answers[question] = answer

@@ -174,3 +174,17 @@ async def test_ranges_that_never_come_are_told(audited: Audited) -> None:
     audited.api.show(pod("web"))
     await until(lambda: audited.verdict("web") == "unknown")
     assert audited.auditor.answers.popitem()[1] == Answer(Verdict.UNKNOWN, reason="NamespaceRangesMissing")
+
+
+async def test_ranges_that_are_gone_for_a_moment_rewrite_no_pod(audited: Audited) -> None:
+    """Each time they go, a pod keeps its answer for the same patience; only then is it unknown."""
+    audited.api.show(pod("web"))
+    await until(lambda: audited.verdict("web") == "fits-with-defaults")
+    for version in (10, 20):
+        audited.mirror.observe(Kind.NAMESPACES, "MODIFIED", namespace("shop", version, annotations={}))
+        await asyncio.sleep(0.12)  # longer than changes are collected, shorter than the patience; twice is longer
+        audited.mirror.observe(Kind.NAMESPACES, "MODIFIED", namespace("shop", version + 1))
+        await asyncio.sleep(0.12)
+    assert len(audited.api.patches) == 1
+    audited.mirror.observe(Kind.NAMESPACES, "MODIFIED", namespace("shop", 30, annotations={}))
+    await until(lambda: audited.verdict("web") == "unknown")
