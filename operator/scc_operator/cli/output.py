@@ -108,11 +108,6 @@ class Printer:
         """Whether more columns are shown."""
         return self.output == "wide"
 
-    @property
-    def for_people(self) -> bool:
-        """Whether tables and text are printed."""
-        return self.output in {"table", "wide"}
-
     def emit(self, document: Document, names: Iterable[str]) -> bool:
         """Print the document or the names where one of these was asked for; False where text was."""
         match self.output:

@@ -1,29 +1,20 @@
 from typing import Any
 
-from tests.unit.cluster.builders import namespace, pod, scc
+from tests.unit.cluster.builders import asked_in, namespace, pod, scc
 
 from scc_operator.access.grants import Grant
 from scc_operator.access.rbac import GROUP, USER, Owner, Subject
 from scc_operator.audit.answer import Verdict
 from scc_operator.audit.ladder import Ladder, climb, grant_text
 from scc_operator.audit.view import View
-from scc_operator.cluster.kinds import Kind
-from scc_operator.cluster.mirror import Mirror
 
 NOBODY: dict[str, Any] = {"groups": []}
 
 
 def ladder(asked: dict[str, Any], *sccs: dict[str, Any], shop: dict[str, Any] | None = None) -> Ladder:
     """The ladder of a pod of namespace `shop` in a cluster with these SCCs."""
-    mirror = Mirror()
-    for each in sccs:
-        mirror.take(Kind.SCCS, each)
-    mirror.take(Kind.NAMESPACES, shop or namespace("shop"))
-    mirror.take(Kind.PODS, asked)
-    (question,) = mirror.questions
-    found = mirror.namespaces.get(("", "shop"))
-    assert found is not None
-    return climb(View(mirror, frozenset()), question, found.value)
+    mirror, question, found = asked_in(asked, *sccs, shop=shop)
+    return climb(View(mirror, frozenset()), question, found)
 
 
 def test_every_candidate_has_a_rung() -> None:

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.cluster.builders import UID_RANGE, namespace, pod, scc
+from tests.unit.cluster.builders import UID_RANGE, asked_in, namespace, pod, scc
 
 from scc_operator import names
 from scc_operator.audit.answer import Answer, Verdict
@@ -14,15 +14,8 @@ IN_RANGE = 1000680001
 
 def ask(asked: dict[str, Any], *sccs: dict[str, Any], shop: dict[str, Any] | None = None) -> Answer:
     """The answer for a pod of namespace `shop` in a cluster with these SCCs."""
-    mirror = Mirror()
-    for each in sccs:
-        mirror.take(Kind.SCCS, each)
-    mirror.take(Kind.NAMESPACES, shop or namespace("shop"))
-    mirror.take(Kind.PODS, asked)
-    (question,) = mirror.questions
-    found = mirror.namespaces.get(("", "shop"))
-    assert found is not None
-    return View(mirror, frozenset({"kube-system"})).answer(question, found.value)
+    mirror, question, found = asked_in(asked, *sccs, shop=shop)
+    return View(mirror, frozenset({"kube-system"})).answer(question, found)
 
 
 def test_the_first_scc_that_fits_is_the_answer() -> None:

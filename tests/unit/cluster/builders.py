@@ -3,6 +3,9 @@
 from typing import Any
 
 from scc_operator import names
+from scc_operator.cluster.kinds import Kind
+from scc_operator.cluster.mirror import Mirror
+from scc_operator.cluster.records import Namespace, Question
 
 _BLOCK = "1000680000/10000"
 UID_RANGE = {names.UID_RANGE: _BLOCK, names.MCS: "s0:c26,c15", names.SUPPLEMENTAL_GROUPS: _BLOCK}
@@ -40,3 +43,18 @@ def scc(name: str, version: int = 1, **fields: Any) -> dict[str, Any]:
         "groups": [names.AUTHENTICATED],
         **fields,
     }
+
+
+def asked_in(
+    asked: dict[str, Any], *sccs: dict[str, Any], shop: dict[str, Any] | None = None
+) -> tuple[Mirror, Question, Namespace]:
+    """A cluster with these SCCs, the question that a pod of namespace `shop` asks in it, and that namespace."""
+    mirror = Mirror()
+    for each in sccs:
+        mirror.take(Kind.SCCS, each)
+    mirror.take(Kind.NAMESPACES, shop or namespace("shop"))
+    mirror.take(Kind.PODS, asked)
+    (question,) = mirror.questions
+    found = mirror.namespaces.get(("", "shop"))
+    assert found is not None
+    return mirror, question, found.value
